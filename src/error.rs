@@ -1,0 +1,249 @@
+//! Domain error → reason → gRPC status: the one table, and the only place that builds a `Status`.
+//!
+//! What a caller reads never contains a word of the database's; that goes to the log, with its
+//! chain of causes, at the place where the error is turned into [`ApiError::Internal`].
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Domain of every `google.rpc.ErrorInfo` of this service.
+pub const ERROR_DOMAIN: &str = "tallymark";
+
+/// Violations listed for one event or request; the rest are left out.
+pub const MAX_VIOLATIONS: usize = 20;
+
+/// A field that breaks a rule, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field: `event.tags[3]`.
+    pub field: String,
+    /// What is wrong and what would be right: `0 bytes, need 1–128`.
+    pub description: String,
+}
+
+impl Violation {
+    /// A violation of `field`.
+    pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            description: description.into(),
+        }
+    }
+
+    /// The same violation, of a field inside `parent`.
+    #[must_use]
+    pub fn within(mut self, parent: &str) -> Self {
+        self.field = format!("{parent}.{}", self.field);
+        self
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.description)
+    }
+}
+
+/// Everything that a call can fail with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// Fields that break rules; never empty.
+    #[error("{}", display_violations(.0))]
+    InvalidFields(Vec<Violation>),
+    /// A message that is not protobuf of its type; the text is the decoder's.
+    #[error("the message does not decode: {0}")]
+    MalformedMessage(String),
+    /// A message over the limit.
+    #[error("the message is larger than {limit_bytes} bytes, before or after decompression")]
+    MessageTooLarge {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// No key was sent.
+    #[error("send a key: `authorization: Bearer <key>`")]
+    KeyMissing,
+    /// The key does not exist or was revoked.
+    #[error("the key does not exist or was revoked")]
+    KeyInvalid,
+    /// The key may not do this; the text says which one may.
+    #[error("this needs {needs}")]
+    KeyNotAllowed {
+        /// What would be needed: `a read key`.
+        needs: &'static str,
+    },
+    /// There is none of that name.
+    #[error("there is no {kind} `{name}`")]
+    NotFound {
+        /// Kind of thing: `event`.
+        kind: &'static str,
+        /// The name asked for.
+        name: String,
+    },
+    /// There is one of that name.
+    #[error("there is a {kind} `{name}` already")]
+    AlreadyExists {
+        /// Kind of thing.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// The question took too long.
+    #[error("the question took longer than {} ms; ask for less, or allow more", .limit.as_millis())]
+    QueryTimeout {
+        /// The limit that applied.
+        limit: Duration,
+    },
+    /// The answer would be too large.
+    #[error("{what} would have {rows} rows, the limit is {limit_rows}")]
+    AnswerTooLarge {
+        /// What: `the answer with its gaps filled`.
+        what: &'static str,
+        /// Rows it would have.
+        rows: u64,
+        /// The limit.
+        limit_rows: u64,
+    },
+    /// The database cannot be reached.
+    #[error("the database cannot be reached; try again")]
+    DatabaseUnavailable,
+    /// More is under way than the server takes.
+    #[error("the server has more under way than it takes; try again")]
+    Overloaded,
+    /// The server is not ready yet.
+    #[error("the server is starting; try again")]
+    Starting,
+    /// The server is stopping.
+    #[error("the server is stopping; try again")]
+    ShuttingDown,
+    /// A fault of the server; its log says which.
+    #[error("internal error; the server's log has the cause")]
+    Internal,
+}
+
+fn display_violations(violations: &[Violation]) -> String {
+    let mut text: Vec<String> = violations.iter().take(3).map(Violation::to_string).collect();
+    if violations.len() > text.len() {
+        text.push(format!("and {} more", violations.len() - text.len()));
+    }
+    text.join("; ")
+}
+
+impl ApiError {
+    /// An error about one field.
+    pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::InvalidFields(vec![Violation::new(field, description)])
+    }
+
+    /// Whether sending the same again can help.
+    pub fn is_retryable(&self) -> bool {
+        self.retry_after().is_some()
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            Self::InvalidFields(_)
+            | Self::MalformedMessage(_)
+            | Self::MessageTooLarge { .. }
+            | Self::AnswerTooLarge { .. } => Code::InvalidArgument,
+            Self::KeyMissing | Self::KeyInvalid => Code::Unauthenticated,
+            Self::KeyNotAllowed { .. } => Code::PermissionDenied,
+            Self::NotFound { .. } => Code::NotFound,
+            Self::AlreadyExists { .. } => Code::AlreadyExists,
+            Self::QueryTimeout { .. } => Code::DeadlineExceeded,
+            Self::Overloaded => Code::ResourceExhausted,
+            Self::DatabaseUnavailable | Self::Starting | Self::ShuttingDown => Code::Unavailable,
+            Self::Internal => Code::Internal,
+        }
+    }
+
+    /// The stable reason; error_reason.proto documents each.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidFields(_) => "INVALID_FIELD",
+            Self::MalformedMessage(_) => "MALFORMED_MESSAGE",
+            Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
+            Self::KeyMissing => "KEY_MISSING",
+            Self::KeyInvalid => "KEY_INVALID",
+            Self::KeyNotAllowed { .. } => "KEY_NOT_ALLOWED",
+            Self::NotFound { .. } => "NOT_FOUND",
+            Self::AlreadyExists { .. } => "ALREADY_EXISTS",
+            Self::QueryTimeout { .. } => "QUERY_TIMEOUT",
+            Self::AnswerTooLarge { .. } => "ANSWER_TOO_LARGE",
+            Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
+            Self::Overloaded => "OVERLOADED",
+            Self::Starting => "STARTING",
+            Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::DatabaseUnavailable | Self::Starting | Self::ShuttingDown => {
+                Some(Duration::from_secs(1))
+            }
+            Self::Overloaded => Some(Duration::from_millis(200)),
+            Self::InvalidFields(_)
+            | Self::MalformedMessage(_)
+            | Self::MessageTooLarge { .. }
+            | Self::KeyMissing
+            | Self::KeyInvalid
+            | Self::KeyNotAllowed { .. }
+            | Self::NotFound { .. }
+            | Self::AlreadyExists { .. }
+            | Self::QueryTimeout { .. }
+            | Self::AnswerTooLarge { .. }
+            | Self::Internal => None,
+        }
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        match self {
+            Self::MessageTooLarge { limit_bytes } => {
+                HashMap::from([("limit_bytes".to_owned(), limit_bytes.to_string())])
+            }
+            Self::AnswerTooLarge { limit_rows, .. } => {
+                HashMap::from([("limit_rows".to_owned(), limit_rows.to_string())])
+            }
+            Self::KeyNotAllowed { needs } => {
+                HashMap::from([("needs".to_owned(), (*needs).to_owned())])
+            }
+            _ => HashMap::new(),
+        }
+    }
+}
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        let mut details = ErrorDetails::new();
+        details.set_error_info(error.reason(), ERROR_DOMAIN, error.metadata());
+        if let ApiError::InvalidFields(violations) = &error {
+            for violation in violations.iter().take(MAX_VIOLATIONS) {
+                details.add_bad_request_violation(&violation.field, &violation.description);
+            }
+        }
+        if let Some(delay) = error.retry_after() {
+            details.set_retry_info(Some(delay));
+        }
+        Status::with_error_details(error.code(), error.to_string(), details)
+    }
+}
+
+/// An error with its causes in one line, for the log: `Display` of tokio-postgres leaves them out.
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,3 @@
+pub mod error;
+pub mod pb;
+pub mod rpc;

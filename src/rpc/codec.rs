@@ -1,0 +1,56 @@
+//! The servers' codec: protobuf that blames the caller for a broken message, precisely.
+
+use std::marker::PhantomData;
+
+use prost::Message;
+use tonic::codec::{Codec, DecodeBuf, Decoder};
+use tonic::Status;
+use tonic_prost::ProstEncoder;
+
+use crate::error::ApiError;
+
+/// Like tonic's `ProstCodec`, but a message that does not decode is INVALID_ARGUMENT with the
+/// offending field instead of INTERNAL: it is the caller's message that is wrong.
+#[derive(Debug)]
+pub struct StrictCodec<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for StrictCodec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> Codec for StrictCodec<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = StrictDecoder<U>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstEncoder::default()
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        StrictDecoder(PhantomData)
+    }
+}
+
+/// The decoding half of [`StrictCodec`].
+#[derive(Debug)]
+pub struct StrictDecoder<U>(PhantomData<U>);
+
+impl<U: Message + Default> Decoder for StrictDecoder<U> {
+    type Item = U;
+    type Error = Status;
+
+    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Self::Error> {
+        match U::decode(buf) {
+            Ok(message) => Ok(Some(message)),
+            Err(error) => Err(ApiError::MalformedMessage(error.to_string()).into()),
+        }
+    }
+}
