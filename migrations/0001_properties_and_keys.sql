@@ -21,6 +21,9 @@ create table properties (
     constraint properties_ip_policy_check check (ip_policy between 1 and 3)
 );
 
+-- Events of callers that name no property go here.
+insert into properties (name) values ('default');
+
 create table api_keys (
     -- Public part of the key. The secret part is not stored.
     key_id            text primary key,

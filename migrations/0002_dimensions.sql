@@ -22,8 +22,8 @@ create table referrers (
     referrer     text not null
 );
 
--- Campaigns: the five utm_* parameters together, since they come together. The key is the five
--- joined with U+001F, which no valid parameter contains.
+-- Campaigns: the five utm_* parameters together, since they come together. The key is the five as a
+-- JSON array.
 create table campaigns (
     campaign_no  integer generated always as identity primary key,
     campaign_key text not null unique,
@@ -47,9 +47,10 @@ create table agents (
     is_bot          boolean not null
 );
 
--- Visitors, numbered from 1 within their property.
+-- Visitors, numbered from 1 within their property. No foreign keys from here on: the service is the
+-- only writer, and the check would cost as much as the row.
 create table visitors (
-    property_no integer not null references properties (property_no),
+    property_no integer not null,
     visitor_id  text not null,
     visitor_no  integer not null,
     primary key (property_no, visitor_id),
@@ -59,7 +60,7 @@ create table visitors (
 -- Known people.
 create table users (
     user_no     integer generated always as identity primary key,
-    property_no integer not null references properties (property_no),
+    property_no integer not null,
     user_id     text not null,
     constraint users_user_id_key unique (property_no, user_id)
 );

@@ -1,3 +1,29 @@
-pub mod error;
+//! Tallymark: event analytics over gRPC on PostgreSQL and TimescaleDB.
+//!
+//! ```text
+//!  RPC → auth → validate → enrich → log ──▶ loader: one transaction per batch
+//!                                             dictionaries → COPY events (on conflict: merge)
+//!  RPC ◀ answer ◀ query ◀────────────────── TimescaleDB
+//! ```
+//!
+//! The modules, in the order of the flow. What may use what: rpc → validate, enrich, log, query;
+//! load → log, store; query → store; domain uses nothing of it. Only [`app`] knows all.
+
+pub mod config;
+pub mod telemetry;
+pub mod lifecycle;
+pub mod app;
+
 pub mod pb;
+pub mod error;
+pub mod domain;
+
 pub mod rpc;
+pub mod validate;
+pub mod enrich;
+pub mod log;
+pub mod load;
+pub mod query;
+pub mod store;
+
+pub mod cli;

@@ -1,2 +1,18 @@
+//! The wire: thin handlers, and the layer in front of them.
+//!
+//! ```text
+//!  call ──▶ gate: ready? key? ──▶ service: parse · call · wrap ──▶ reply
+//! ```
+
+pub mod admin;
 pub mod codec;
+pub mod convert;
+pub mod gate;
+pub mod health;
+pub mod ingest;
+pub mod query;
+pub mod scope;
+pub mod server;
 pub mod stream_batch;
+pub mod stream_summary;
+pub mod wire_limits;

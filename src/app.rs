@@ -1,0 +1,292 @@
+//! Builds the service, serves, and drains.
+//!
+//! Start: listen (not serving) → database (own engine, or wait for the given one) → requirements →
+//! migrations → keys, enrichment, loader, workers → serving.
+//!
+//! Stop, each step bounded:
+//!
+//! | # | step | why in this place | at most |
+//! |---|------|-------------------|---------|
+//! | 1 | health says NOT_SERVING, new calls are refused with "try another" | before anything stops working | |
+//! | 2 | streams end after what they received is stored | their callers know where they stand | drain timeout |
+//! | 3 | the listener and its connections close | no call is left that needs the rest | with 2 |
+//! | 4 | loader and workers stop | nothing gives them work | 5 s |
+//! | 5 | the own engine stops | nothing uses it | 40 s |
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::{Config, Database, InitialKeys};
+use crate::enrich::Enricher;
+use crate::enrich::geo::{Countries, GeoError};
+use crate::error::causes;
+use crate::lifecycle::Workers;
+use crate::load::Loader;
+use crate::log;
+use crate::rpc::gate::{Authentication, DEFAULT_PROPERTY, Gate};
+use crate::rpc::scope::Core;
+use crate::rpc::{health, server};
+use crate::store::directory::Directory;
+use crate::store::embedded::{Engine, EngineError, EngineOptions};
+use crate::store::migrations::{self, MigrationError};
+use crate::store::requirements::{self, RequirementError};
+use crate::store::{StoreError, keys, pool, retention};
+
+/// User agents that are remembered.
+const CACHED_AGENTS: usize = 16_384;
+/// How long workers have to stop.
+const WORKER_BUDGET: Duration = Duration::from_secs(5);
+/// Wait before the database is tried again at start; doubles up to the second.
+const FIRST_DATABASE_RETRY: Duration = Duration::from_millis(250);
+const MAX_DATABASE_RETRY: Duration = Duration::from_secs(5);
+
+/// Why the service could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum AppError {
+    #[error("cannot listen on {listen}")]
+    Listen { listen: SocketAddr, source: std::io::Error },
+    #[error("TALLYMARK_GEO_DB: {} cannot be used", file.display())]
+    Geo { file: PathBuf, source: GeoError },
+    #[error(transparent)]
+    BadUrl(#[from] pool::BadUrl),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Requirement(#[from] RequirementError),
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(
+        "{variable}: there is a key `{key_id}` with another secret, kind or property, or it was \
+         revoked; give the key another public part"
+    )]
+    InitialKey { variable: &'static str, key_id: String },
+    #[error("the gRPC server failed")]
+    Server(#[from] tonic::transport::Error),
+    #[error("a worker died; the log says which")]
+    WorkerDied,
+}
+
+/// A service that listens, and serves once it [runs](Self::run).
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    listener: TcpListener,
+    countries: Option<Countries>,
+}
+
+impl App {
+    /// Opens what can be opened without the database.
+    pub async fn bind(config: Config) -> Result<Self, AppError> {
+        let countries = match &config.geo_db {
+            Some(file) => {
+                let opened = Countries::open(file);
+                Some(opened.map_err(|source| AppError::Geo { file: file.clone(), source })?)
+            }
+            None => None,
+        };
+        let listen = config.listen;
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|source| AppError::Listen { listen, source })?;
+        Ok(Self { config, listener, countries })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is cancelled, then drains. An error is why it could not start or go on.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
+        let Self { config, listener, countries } = self;
+        let draining = CancellationToken::new();
+        let gate = Gate::new(config.authentication, draining.clone());
+        let reporter = tonic_health::server::HealthReporter::new();
+        health::set_all(&reporter, tonic_health::ServingStatus::NotServing).await;
+        info!(listen = %listener.local_addr().unwrap_or(config.listen), "listening");
+        let mut serving = tokio::spawn(server::serve(
+            listener,
+            Arc::clone(&gate),
+            reporter.clone(),
+            draining.clone(),
+        ));
+
+        let mut engine = None;
+        let mut workers = Workers::new(CancellationToken::new());
+        let started = tokio::select! {
+            started = start(&config, countries, &mut engine, &draining) => started.map(Some),
+            () = stop.cancelled() => Ok(None),
+        };
+        let outcome = match started {
+            Ok(Some(parts)) => {
+                let core = Arc::new(parts.core);
+                start_workers(&mut workers, &core, parts.loader, parts.log_reader, reporter.clone());
+                gate.open(core);
+                info!("ready");
+                tokio::select! {
+                    () = stop.cancelled() => Ok(()),
+                    () = workers.died() => Err(AppError::WorkerDied),
+                    error = engine_died(&mut engine) => Err(error.into()),
+                    ended = &mut serving => match ended {
+                        Ok(Err(error)) => Err(error.into()),
+                        Ok(Ok(())) | Err(_) => Err(AppError::WorkerDied),
+                    },
+                }
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+
+        info!("stopping");
+        draining.cancel();
+        health::set_all(&reporter, tonic_health::ServingStatus::NotServing).await;
+        if !serving.is_finished()
+            && tokio::time::timeout(config.drain_timeout, &mut serving).await.is_err()
+        {
+            warn!("calls did not end in time; they are cut off, and what they sent may be retried");
+            serving.abort();
+        }
+        workers.stop(WORKER_BUDGET).await;
+        if let Some(engine) = engine
+            && let Err(error) = engine.stop().await
+        {
+            warn!(error = causes(&error), "the database engine did not stop in order");
+        }
+        info!("stopped");
+        outcome
+    }
+}
+
+/// What is there once the database is.
+struct Parts {
+    core: Core,
+    loader: Loader,
+    log_reader: log::LogReader,
+}
+
+async fn start(
+    config: &Config,
+    countries: Option<Countries>,
+    engine: &mut Option<Engine>,
+    draining: &CancellationToken,
+) -> Result<Parts, AppError> {
+    let pool = open_database(&config.database, config.pool_size, engine).await?;
+    create_initial_keys(&pool, &config.initial_keys).await?;
+    let directory = Directory::load(pool.clone(), config.default_retention).await?;
+    check_initial_keys(&directory, &config.initial_keys).await?;
+    if config.authentication == Authentication::None {
+        warn!("callers need no key: everybody on this machine can read and write everything");
+    }
+    let (log_writer, log_reader) = log::open(config.in_flight_bytes);
+    let loader = Loader::new(pool.clone(), config.batch);
+    let core = Core {
+        pool,
+        directory: Arc::new(directory),
+        log: log_writer,
+        enricher: Enricher::new(CACHED_AGENTS, countries),
+        query_timeout: config.query_timeout,
+        draining: draining.clone(),
+    };
+    Ok(Parts { core, loader, log_reader })
+}
+
+fn start_workers(
+    workers: &mut Workers,
+    core: &Core,
+    loader: Loader,
+    log_reader: log::LogReader,
+    reporter: tonic_health::server::HealthReporter,
+) {
+    let stop = workers.stop_token();
+    workers.start("loader", loader.run(log_reader, stop.clone()));
+    workers.start("directory", Arc::clone(&core.directory).run(stop.clone()));
+    workers.start(
+        "retention",
+        retention::run(core.pool.clone(), Arc::clone(&core.directory), stop.clone()),
+    );
+    workers.start("health", health::run(reporter, core.pool.clone(), core.draining.clone(), stop));
+}
+
+async fn engine_died(engine: &mut Option<Engine>) -> EngineError {
+    match engine {
+        Some(engine) => engine.died().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Opens the database and brings its schema up to date. Our own engine is put into `engine` as soon
+/// as it runs, so that whoever gives up waiting can stop it.
+pub async fn open_database(
+    database: &Database,
+    pool_size: usize,
+    engine: &mut Option<Engine>,
+) -> Result<Pool, AppError> {
+    let pool = match database {
+        Database::Url(url) => pool::open(url, pool_size)?,
+        Database::Embedded { data_dir, engine_dir } => {
+            let options = EngineOptions {
+                data_dir: data_dir.clone(),
+                engine_dir: engine_dir.clone(),
+                ..EngineOptions::default()
+            };
+            let engine = engine.insert(Engine::start(options).await?);
+            pool::open(engine.database_url(), pool_size)?
+        }
+    };
+    let mut retry = FIRST_DATABASE_RETRY;
+    while let Err(error) = requirements::check(&pool).await {
+        if !error.is_passing() {
+            return Err(error.into());
+        }
+        warn!(error = causes(&error), "waiting for the database");
+        tokio::time::sleep(retry).await;
+        retry = (retry * 2).min(MAX_DATABASE_RETRY);
+    }
+    migrations::apply(&pool).await?;
+    Ok(pool)
+}
+
+/// The keys with the variable they come from and the property they are for.
+fn each_initial_key(
+    initial: &InitialKeys,
+) -> impl Iterator<Item = (&'static str, &crate::domain::key::Key, Option<&'static str>)> {
+    let InitialKeys { admin, write, read } = initial;
+    [
+        ("TALLYMARK_ADMIN_KEY", admin, None),
+        ("TALLYMARK_WRITE_KEY", write, Some(DEFAULT_PROPERTY)),
+        ("TALLYMARK_READ_KEY", read, Some(DEFAULT_PROPERTY)),
+    ]
+    .into_iter()
+    .filter_map(|(variable, key, property)| Some((variable, key.as_ref()?, property)))
+}
+
+async fn create_initial_keys(pool: &Pool, initial: &InitialKeys) -> Result<(), AppError> {
+    for (variable, key, property) in each_initial_key(initial) {
+        // One that is there already is checked once the directory is loaded.
+        keys::create(pool, key, property, variable).await?;
+    }
+    Ok(())
+}
+
+async fn check_initial_keys(directory: &Directory, initial: &InitialKeys) -> Result<(), AppError> {
+    for (variable, key, property) in each_initial_key(initial) {
+        let owner = directory.owner_of(key).await;
+        let is_as_asked = owner.is_some_and(|owner| {
+            owner.property.as_ref().map(|property| property.name.as_str()) == property
+        });
+        if !is_as_asked {
+            return Err(AppError::InitialKey { variable, key_id: key.id.clone() });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,363 @@
+//! Settings, read from variables that are handed in, before anything is opened.
+//!
+//! [`VARIABLES`] is the one list of them: the README's table and `tallymark serve --help` show it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::key::{Key, KeyKind};
+use crate::domain::property::{DEFAULT_RETENTION_DAYS, Retention};
+use crate::load::batch::BatchLimits;
+use crate::rpc::gate::Authentication;
+
+/// A variable: its name, its default in words, and what it is for.
+pub struct Variable {
+    /// Name.
+    pub name: &'static str,
+    /// Default, in words.
+    pub default: &'static str,
+    /// What it is for, with unit and bounds.
+    pub help: &'static str,
+}
+
+macro_rules! variables {
+    ($($constant:ident = $name:literal, $default:literal, $help:literal;)*) => {
+        $(const $constant: &str = $name;)*
+        /// Every variable that `tallymark serve` reads.
+        pub const VARIABLES: &[Variable] =
+            &[$(Variable { name: $name, default: $default, help: $help }),*];
+    };
+}
+
+variables! {
+    DATABASE_URL = "DATABASE_URL", "own database",
+        "PostgreSQL with TimescaleDB 2.19 or later: `postgresql://user:password@host/database`. \
+         Without it the service installs, starts and stops its own in the data directory.";
+    LISTEN = "TALLYMARK_LISTEN", "127.0.0.1:50051",
+        "Address and port to listen on.";
+    DATA_DIR = "TALLYMARK_DATA_DIR", "./tallymark-data",
+        "Directory of the service's own database. Unused with DATABASE_URL.";
+    ENGINE_DIR = "TALLYMARK_ENGINE_DIR", "found or installed",
+        "Directory of the PostgreSQL and TimescaleDB programs for the service's own database.";
+    UNAUTHENTICATED = "TALLYMARK_UNAUTHENTICATED", "false",
+        "`true` lets everybody in without a key. Only with a loopback address to listen on.";
+    ADMIN_KEY = "TALLYMARK_ADMIN_KEY", "none",
+        "A server-wide admin key (`tma_<id>_<secret of 16 or more letters and digits>`) that is valid from the start.";
+    WRITE_KEY = "TALLYMARK_WRITE_KEY", "none",
+        "A write key (`tmw_…`) of the property `default` that is valid from the start.";
+    READ_KEY = "TALLYMARK_READ_KEY", "none",
+        "A read key (`tmr_…`) of the property `default` that is valid from the start.";
+    GEO_DB = "TALLYMARK_GEO_DB", "none",
+        "Country database in MaxMind's format (`.mmdb`). Without it no country is known.";
+    RETENTION_DAYS = "TALLYMARK_RETENTION_DAYS", "92",
+        "Days that events are kept by properties that do not say: 1 to 36,500, or 0 for ever.";
+    POOL_SIZE = "TALLYMARK_POOL_SIZE", "16",
+        "Connections to the database at most, from 4 to 1,000.";
+    BATCH_EVENTS = "TALLYMARK_BATCH_EVENTS", "20000",
+        "Events that are written in one transaction at most, from 1 to 100,000.";
+    BATCH_BYTES = "TALLYMARK_BATCH_BYTES", "16777216",
+        "Bytes that are written in one transaction at most, from 1 KiB to 256 MiB.";
+    BATCH_AGE_MS = "TALLYMARK_BATCH_AGE_MS", "2",
+        "Milliseconds that an event waits for others to be written with, from 0 to 10,000.";
+    IN_FLIGHT_BYTES = "TALLYMARK_IN_FLIGHT_BYTES", "67108864",
+        "Bytes of events that are received and not written yet at most, from 8 MiB to 4 GiB; then senders wait.";
+    QUERY_TIMEOUT_MS = "TALLYMARK_QUERY_TIMEOUT_MS", "30000",
+        "Milliseconds that a question may take at most, from 100 to 3,600,000.";
+    DRAIN_TIMEOUT_MS = "TALLYMARK_DRAIN_TIMEOUT_MS", "10000",
+        "Milliseconds that open calls have to end after SIGTERM, from 0 to 600,000.";
+    LOG = "TALLYMARK_LOG", "info",
+        "What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `tallymark::load=debug,info`.";
+    LOG_FORMAT = "TALLYMARK_LOG_FORMAT", "text",
+        "`text` for people, `json` for programs.";
+}
+
+/// A variable's value is not what it must be.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{variable}: {reason}")]
+pub struct ConfigError {
+    /// The variable.
+    pub variable: &'static str,
+    /// What is wrong and what would be right. Never holds a secret's value.
+    pub reason: String,
+}
+
+/// Where the database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// Somebody else's, at this URL.
+    Url(String),
+    /// Our own.
+    Embedded {
+        /// Where its data is.
+        data_dir: PathBuf,
+        /// Where its programs are, if somewhere special.
+        engine_dir: Option<PathBuf>,
+    },
+}
+
+/// Keys that are valid from the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InitialKeys {
+    /// Server-wide.
+    pub admin: Option<Key>,
+    /// Of the default property.
+    pub write: Option<Key>,
+    /// Of the default property.
+    pub read: Option<Key>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What the log shows, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Filter, in tracing-subscriber's syntax.
+    pub filter: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// Everything that `tallymark serve` can be told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the database is.
+    pub database: Database,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Whether callers need keys.
+    pub authentication: Authentication,
+    /// Keys that are valid from the start.
+    pub initial_keys: InitialKeys,
+    /// File of the country database.
+    pub geo_db: Option<PathBuf>,
+    /// Retention of properties that do not say.
+    pub default_retention: Retention,
+    /// Connections to the database at most.
+    pub pool_size: usize,
+    /// When a batch is full.
+    pub batch: BatchLimits,
+    /// Bytes of events under way at most.
+    pub in_flight_bytes: usize,
+    /// The longest that a question may take.
+    pub query_timeout: Duration,
+    /// How long open calls have to end when the service stops.
+    pub drain_timeout: Duration,
+}
+
+/// Looks a variable up; an empty one counts as absent.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl Config {
+    /// Reads the settings.
+    pub fn from_variables(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let variables = Variables(lookup);
+        let config = Self {
+            database: database(&variables),
+            listen: variables.parsed(LISTEN, "127.0.0.1:50051", "an address and port, 0.0.0.0:50051")?,
+            authentication: match variables.flag(UNAUTHENTICATED)? {
+                true => Authentication::None,
+                false => Authentication::Keys,
+            },
+            initial_keys: InitialKeys {
+                admin: variables.key(ADMIN_KEY, KeyKind::Admin)?,
+                write: variables.key(WRITE_KEY, KeyKind::Write)?,
+                read: variables.key(READ_KEY, KeyKind::Read)?,
+            },
+            geo_db: variables.get(GEO_DB).map(PathBuf::from),
+            default_retention: retention(&variables)?,
+            pool_size: variables.number(POOL_SIZE, 16, 4, 1_000)?,
+            batch: BatchLimits {
+                max_events: variables.number(BATCH_EVENTS, 20_000, 1, 100_000)?,
+                max_bytes: variables.number(BATCH_BYTES, 16 << 20, 1 << 10, 256 << 20)?,
+                max_age: variables.milliseconds(BATCH_AGE_MS, 2, 0, 10_000)?,
+            },
+            in_flight_bytes: variables.number(IN_FLIGHT_BYTES, 64 << 20, 8 << 20, (4 << 30) - 1)?,
+            query_timeout: variables.milliseconds(QUERY_TIMEOUT_MS, 30_000, 100, 3_600_000)?,
+            drain_timeout: variables.milliseconds(DRAIN_TIMEOUT_MS, 10_000, 0, 600_000)?,
+        };
+        if config.authentication == Authentication::None && !config.listen.ip().is_loopback() {
+            return Err(ConfigError {
+                variable: UNAUTHENTICATED,
+                reason: format!(
+                    "without authentication the service listens on a loopback address only, \
+                     not on {}; unset it, or set {LISTEN} to 127.0.0.1:{}",
+                    config.listen,
+                    config.listen.port()
+                ),
+            });
+        }
+        Ok(config)
+    }
+}
+
+impl LogConfig {
+    /// Reads the settings of the log.
+    pub fn from_variables(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let variables = Variables(lookup);
+        let format = match variables.get(LOG_FORMAT).as_deref() {
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(other) => {
+                return Err(ConfigError {
+                    variable: LOG_FORMAT,
+                    reason: format!("`{other}`, need `text` or `json`"),
+                });
+            }
+        };
+        let filter = variables.get(LOG).unwrap_or_else(|| "info".to_owned());
+        if let Err(error) = filter.parse::<tracing_subscriber::EnvFilter>() {
+            return Err(ConfigError { variable: LOG, reason: format!("`{filter}`: {error}") });
+        }
+        Ok(Self { filter, format })
+    }
+}
+
+/// Where the database is, for commands that need nothing else.
+pub fn database_from_variables(lookup: Lookup<'_>) -> Database {
+    database(&Variables(lookup))
+}
+
+fn database(variables: &Variables<'_>) -> Database {
+    match variables.get(DATABASE_URL) {
+        Some(url) => Database::Url(url),
+        None => Database::Embedded {
+            data_dir: variables.get(DATA_DIR).unwrap_or_else(|| "tallymark-data".to_owned()).into(),
+            engine_dir: variables.get(ENGINE_DIR).map(PathBuf::from),
+        },
+    }
+}
+
+fn retention(variables: &Variables<'_>) -> Result<Retention, ConfigError> {
+    let days = variables.number(RETENTION_DAYS, DEFAULT_RETENTION_DAYS as usize, 0, 36_500)?;
+    Ok(Retention::from_days(u32::try_from(days).unwrap_or(DEFAULT_RETENTION_DAYS)))
+}
+
+struct Variables<'a>(Lookup<'a>);
+
+impl Variables<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        (self.0)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn parsed<T: std::str::FromStr>(
+        &self,
+        variable: &'static str,
+        default: &str,
+        need: &str,
+    ) -> Result<T, ConfigError> {
+        let text = self.get(variable).unwrap_or_else(|| default.to_owned());
+        text.parse().map_err(|_| ConfigError {
+            variable,
+            reason: format!("`{text}`, need {need}"),
+        })
+    }
+
+    fn flag(&self, variable: &'static str) -> Result<bool, ConfigError> {
+        match self.get(variable).as_deref() {
+            None | Some("false" | "0" | "no") => Ok(false),
+            Some("true" | "1" | "yes") => Ok(true),
+            Some(other) => Err(ConfigError {
+                variable,
+                reason: format!("`{other}`, need `true` or `false`"),
+            }),
+        }
+    }
+
+    fn number(
+        &self,
+        variable: &'static str,
+        default: usize,
+        min: usize,
+        max: usize,
+    ) -> Result<usize, ConfigError> {
+        let Some(text) = self.get(variable) else { return Ok(default) };
+        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        number.ok_or_else(|| ConfigError {
+            variable,
+            reason: format!("`{text}`, need a whole number from {min} to {max}"),
+        })
+    }
+
+    fn milliseconds(
+        &self,
+        variable: &'static str,
+        default: usize,
+        min: usize,
+        max: usize,
+    ) -> Result<Duration, ConfigError> {
+        let ms = self.number(variable, default, min, max)?;
+        Ok(Duration::from_millis(ms as u64))
+    }
+
+    fn key(&self, variable: &'static str, kind: KeyKind) -> Result<Option<Key>, ConfigError> {
+        let Some(text) = self.get(variable) else { return Ok(None) };
+        match Key::parse(&text) {
+            Some(key) if key.kind == kind => Ok(Some(key)),
+            _ => Err(ConfigError {
+                variable,
+                reason: format!(
+                    "is not {}, need {}_<id>_<secret> with letters and digits, 16 or more in \
+                     the secret; `tallymark key generate --kind {}` makes one",
+                    kind.needed(),
+                    kind.prefix(),
+                    kind.name()
+                ),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_variables(&|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn without_variables_everything_has_its_default() {
+        let config = read(&[]).expect("defaults are valid");
+        assert_eq!(config.listen.to_string(), "127.0.0.1:50051");
+        assert_eq!(config.authentication, Authentication::Keys);
+        assert!(matches!(config.database, Database::Embedded { .. }));
+        assert_eq!(config.default_retention, Retention::Days(92));
+    }
+
+    #[test]
+    fn a_bad_value_names_its_variable() {
+        for (variable, value) in [
+            (LISTEN, "50051"),
+            (UNAUTHENTICATED, "maybe"),
+            (RETENTION_DAYS, "-1"),
+            (POOL_SIZE, "3"),
+            (BATCH_EVENTS, "many"),
+            (WRITE_KEY, "tmr_abc_0123456789abcdef0123456789"),
+            (ADMIN_KEY, "secret"),
+        ] {
+            let error = read(&[(variable, value)]).expect_err(variable);
+            assert_eq!(error.variable, variable);
+        }
+        let error = read(&[(ADMIN_KEY, "tma_abc_secretsecret!")]).expect_err("a bad key");
+        assert!(!error.to_string().contains("secretsecret"), "{error}");
+    }
+
+    #[test]
+    fn without_authentication_only_loopback_is_listened_on() {
+        let error = read(&[(UNAUTHENTICATED, "true"), (LISTEN, "0.0.0.0:1")]).expect_err("open");
+        assert_eq!(error.variable, UNAUTHENTICATED);
+        for listen in ["127.0.0.1:1", "[::1]:1"] {
+            assert!(read(&[(UNAUTHENTICATED, "true"), (LISTEN, listen)]).is_ok());
+        }
+    }
+}

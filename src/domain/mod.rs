@@ -1,0 +1,11 @@
+//! What Tallymark speaks of: no protobuf and no SQL here.
+
+pub mod bucket;
+pub mod dimension;
+pub mod event;
+pub mod filter;
+pub mod key;
+pub mod metric;
+pub mod property;
+pub mod question;
+pub mod time_range;

@@ -1,0 +1,116 @@
+//! The loader: takes records from the log and writes them in batches, one transaction each.
+//!
+//! ```text
+//!  log ──▶ gather ──▶ numbers ──▶ rows ──▶ begin · COPY events · commit ──▶ outcomes
+//!          count,     dictionaries,        (on conflict: COPY staging · merge)
+//!          bytes, age visitors, users
+//! ```
+//!
+//! - [`batch`] fills a batch by count, bytes and age; what arrives twice within it is found here.
+//! - [`numbers`] turns text into numbers: from caches, else from the database in bulk, in short
+//!   transactions of their own, so that no lock is held through the COPY.
+//! - [`row`] writes rows in PostgreSQL's binary COPY format straight into the send buffer.
+//! - [`write`] commits a batch, and finds out which of its events were stored before.
+
+pub mod batch;
+pub mod dictionary;
+pub mod numbers;
+pub mod row;
+pub mod write;
+
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::error::causes;
+use crate::log::{LogReader, Outcome};
+use crate::store::pg_error;
+
+use batch::{Batch, BatchLimits};
+use numbers::Numbering;
+use write::{WriteError, Writer};
+
+/// How often a batch is tried before its callers are told to retry. A broken connection is noticed
+/// by the first try, so the second usually succeeds.
+const MAX_ATTEMPTS: u32 = 3;
+/// Wait before the second try; it doubles from try to try.
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+
+/// Takes records from the log and stores them.
+#[derive(Debug)]
+pub struct Loader {
+    pool: Pool,
+    limits: BatchLimits,
+    numbering: Numbering,
+    writer: Writer,
+}
+
+impl Loader {
+    /// A loader that writes through `pool`.
+    pub fn new(pool: Pool, limits: BatchLimits) -> Self {
+        Self { pool, limits, numbering: Numbering::new(), writer: Writer::default() }
+    }
+
+    /// Runs until every writer of the log is gone and what they wrote is stored, or until `stop`,
+    /// after which the records still in the log are answered with "not stored".
+    pub async fn run(mut self, mut log: LogReader, stop: CancellationToken) {
+        loop {
+            let batch = tokio::select! {
+                batch = Batch::gather(&mut log, &self.limits) => batch,
+                () = stop.cancelled() => break,
+            };
+            let Some(batch) = batch else { return };
+            self.store(batch).await;
+        }
+        while let Some(entry) = log.try_next() {
+            let outcomes = vec![Outcome::NotStored; entry.records.len()];
+            entry.reply(outcomes);
+        }
+    }
+
+    async fn store(&mut self, mut batch: Batch) {
+        let mut backoff = FIRST_BACKOFF;
+        for attempt in 1..=MAX_ATTEMPTS {
+            match self.try_store(&mut batch).await {
+                Ok(()) => {
+                    debug!(events = batch.len(), attempt, "stored a batch");
+                    return batch.reply();
+                }
+                Err(error) => {
+                    let is_passing = error.is_passing();
+                    warn!(
+                        error = causes(&error),
+                        events = batch.len(),
+                        attempt,
+                        is_passing,
+                        "could not store a batch"
+                    );
+                    if !is_passing {
+                        break;
+                    }
+                }
+            }
+            tokio::time::sleep(backoff).await;
+            backoff *= 2;
+        }
+        batch.fail();
+    }
+
+    async fn try_store(&mut self, batch: &mut Batch) -> Result<(), WriteError> {
+        let mut client = self.pool.get().await?;
+        let numbers = self.numbering.resolve(&client, batch.unique()).await?;
+        self.writer.write(&mut client, batch, &numbers).await
+    }
+}
+
+impl WriteError {
+    /// Whether the same batch may succeed later.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Pool(_) => true,
+            Self::Database(error) => pg_error::is_passing(error),
+        }
+    }
+}

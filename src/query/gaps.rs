@@ -1,0 +1,62 @@
+//! Rows for buckets without events.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashSet};
+
+use crate::domain::question::{Aggregate, MAX_ROWS, Sort, SortKey};
+use crate::error::ApiError;
+
+use super::aggregate::{Answer, AnswerRow};
+
+/// Gives every combination of dimension values a row in every bucket, and brings all in order.
+pub fn fill(answer: &mut Answer, question: &Aggregate) -> Result<(), ApiError> {
+    let mut combinations: BTreeSet<Vec<String>> =
+        answer.rows.iter().map(|row| row.dimensions.clone()).collect();
+    if question.dimensions.is_empty() {
+        combinations.insert(Vec::new());
+    }
+    let filled = combinations.len() as u64 * question.buckets.count() as u64;
+    if filled.max(answer.row_count) > MAX_ROWS as u64 {
+        return Err(ApiError::AnswerTooLarge {
+            what: "the answer with its gaps filled",
+            rows: filled.max(answer.row_count),
+            limit_rows: MAX_ROWS as u64,
+        });
+    }
+
+    let present: HashSet<(usize, Vec<String>)> =
+        answer.rows.iter().map(|row| (row.bucket, row.dimensions.clone())).collect();
+    let nothing: Vec<f64> = question.metrics.iter().map(|metric| metric.of_nothing()).collect();
+    for dimensions in combinations {
+        for bucket in 0..question.buckets.count() {
+            let key = (bucket, dimensions.clone());
+            if !present.contains(&key) {
+                let (bucket, dimensions) = key;
+                answer.rows.push(AnswerRow { bucket, dimensions, metrics: nothing.clone() });
+            }
+        }
+    }
+    answer.rows.sort_by(|one, other| compare(one, other, &question.order));
+    answer.row_count = answer.rows.len() as u64;
+    answer.rows.truncate(question.limit);
+    Ok(())
+}
+
+/// The order that aggregate.sql has: text byte by byte, what has no value last either way.
+fn compare(one: &AnswerRow, other: &AnswerRow, order: &[Sort]) -> Ordering {
+    let by_key = |sort: &Sort| {
+        let ascending = match sort.key {
+            SortKey::Bucket => one.bucket.cmp(&other.bucket),
+            SortKey::Dimension(place) => one.dimensions[place].cmp(&other.dimensions[place]),
+            SortKey::Metric(place) => {
+                let (one, other) = (one.metrics[place], other.metrics[place]);
+                if one.is_nan() || other.is_nan() {
+                    return one.is_nan().cmp(&other.is_nan());
+                }
+                one.total_cmp(&other)
+            }
+        };
+        if sort.descending { ascending.reverse() } else { ascending }
+    };
+    order.iter().map(by_key).find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
+}

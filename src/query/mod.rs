@@ -1,0 +1,22 @@
+//! Answers questions.
+//!
+//! ```text
+//!  question ──▶ scan ──▶ aggregate.sql ──▶ rows ──▶ gaps ──▶ answer
+//!               which events, as SQL       └─ totals.sql
+//! ```
+//!
+//! - [`columns`] says where each dimension is stored and how its text is had.
+//! - [`filter_sql`] turns a filter into a condition on ids: text is looked up in the dictionaries first.
+//! - [`aggregate`] asks an Aggregate question of the raw events. The planner that will choose between
+//!   rollups and events goes in front of it.
+//! - [`gaps`] adds the rows without events and puts them in their place.
+//! - [`events`] lists and finds single events.
+//! - [`session`] runs a question's statements on one snapshot, within its time limit.
+
+pub mod aggregate;
+pub mod columns;
+pub mod events;
+pub mod filter_sql;
+pub mod gaps;
+pub mod params;
+pub mod session;

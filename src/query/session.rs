@@ -1,0 +1,92 @@
+//! One question's statements: on one snapshot, read only, within a time limit.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Client, Pool, Transaction};
+use tokio_postgres::{CancelToken, NoTls, Row};
+
+use crate::error::{ApiError, causes};
+use crate::store::{StoreError, pg_error};
+
+use super::params::Params;
+
+/// The longest that a question may take, and what is left of it.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeLimit(pub Duration);
+
+/// A connection for one question. If the question is given up (its caller left, its deadline passed)
+/// while a statement runs, the statement is cancelled, so that the connection is free for others.
+pub struct Session {
+    client: Client,
+    limit: TimeLimit,
+}
+
+impl Session {
+    /// Takes a connection from the pool.
+    pub async fn open(pool: &Pool, limit: TimeLimit) -> Result<Self, ApiError> {
+        let client = pool.get().await.map_err(StoreError::from)?;
+        Ok(Self { client, limit })
+    }
+
+    /// Starts a snapshot: what its statements see does not change.
+    pub async fn snapshot(&mut self) -> Result<Snapshot<'_>, ApiError> {
+        let limit = self.limit;
+        let cancel_token = self.client.cancel_token();
+        let transaction = self
+            .client
+            .build_transaction()
+            .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .await
+            .map_err(|error| failure(error, limit))?;
+        // A number that we format ourselves: `set` takes no parameters.
+        let set = format!("set local statement_timeout = {}", limit.0.as_millis().max(1));
+        transaction.batch_execute(&set).await.map_err(|error| failure(error, limit))?;
+        Ok(Snapshot { transaction, cancel_token, limit })
+    }
+}
+
+/// Statements that see the same state of the database. It is only read, so dropping it ends it.
+pub struct Snapshot<'s> {
+    transaction: Transaction<'s>,
+    cancel_token: CancelToken,
+    limit: TimeLimit,
+}
+
+impl Snapshot<'_> {
+    /// Runs a statement.
+    pub async fn query(&self, sql: &str, params: &Params) -> Result<Vec<Row>, ApiError> {
+        let mut guard = CancelOnDrop(Some(self.cancel_token.clone()));
+        let result = self.transaction.query_typed(sql, &params.as_slice()).await;
+        guard.0 = None;
+        result.map_err(|error| failure(error, self.limit))
+    }
+}
+
+/// Cancels the running statement unless it was disarmed.
+struct CancelOnDrop(Option<CancelToken>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(token) = self.0.take() {
+            tokio::spawn(async move {
+                if let Err(error) = token.cancel_query(NoTls).await {
+                    tracing::debug!(error = causes(&error), "a statement could not be cancelled");
+                }
+            });
+        }
+    }
+}
+
+fn failure(error: tokio_postgres::Error, limit: TimeLimit) -> ApiError {
+    if pg_error::is_timeout(&error) {
+        return ApiError::QueryTimeout { limit: limit.0 };
+    }
+    if pg_error::is_bad_regex(&error) {
+        let said = error.as_db_error().map(|error| error.message()).unwrap_or_default();
+        let reason = said.strip_prefix("invalid regular expression: ").unwrap_or("it is invalid");
+        return ApiError::invalid("filter", format!("a regular expression does not parse: {reason}"));
+    }
+    StoreError::from(error).into()
+}

@@ -1,0 +1,70 @@
+//! QueryService.
+
+use jiff::Timestamp;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::pb;
+use crate::pb::server::query_service_server::QueryService;
+use crate::query::session::Session;
+use crate::query::{aggregate, events};
+use crate::validate::{page_token, question};
+
+use super::convert;
+use super::scope::Scope;
+
+/// The handlers; everything they need is in the call's scope.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Query;
+
+#[tonic::async_trait]
+impl QueryService for Query {
+    async fn aggregate(
+        &self,
+        request: Request<pb::AggregateRequest>,
+    ) -> Result<Response<pb::AggregateResponse>, Status> {
+        let scope = Scope::of(&request)?;
+        let now = Timestamp::now();
+        let question = question::aggregate(request.into_inner(), scope.property()?, now)?;
+        let mut session = Session::open(&scope.core.pool, scope.time_limit()).await?;
+        let answer = aggregate::answer(&mut session, &question).await?;
+        Ok(Response::new(convert::aggregate_response(&question, answer, now)))
+    }
+
+    async fn get_event(
+        &self,
+        request: Request<pb::GetEventRequest>,
+    ) -> Result<Response<pb::GetEventResponse>, Status> {
+        let scope = Scope::of(&request)?;
+        let text = request.into_inner().event_id;
+        let event_id = Uuid::try_parse(&text)
+            .map_err(|_| ApiError::invalid("event_id", "is not a UUID of 36 characters"))?;
+        let property_no = scope.property()?.property_no;
+        let mut session = Session::open(&scope.core.pool, scope.time_limit()).await?;
+        let event = events::get(&mut session, property_no, event_id)
+            .await?
+            .ok_or_else(|| ApiError::NotFound { kind: "event", name: event_id.to_string() })?;
+        Ok(Response::new(pb::GetEventResponse { event: Some(convert::stored_event(event)) }))
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<pb::ListEventsRequest>,
+    ) -> Result<Response<pb::ListEventsResponse>, Status> {
+        let scope = Scope::of(&request)?;
+        let (question, question_hash) =
+            question::list_events(request.into_inner(), scope.property()?, Timestamp::now())?;
+        let mut session = Session::open(&scope.core.pool, scope.time_limit()).await?;
+        let page = events::list(&mut session, &question).await?;
+        let next_page_token = match page.events.last() {
+            Some(last) if page.has_more => page_token::encode(
+                &page_token::Token { range: question.selection.range, after: last.position() },
+                question_hash,
+            ),
+            _ => String::new(),
+        };
+        let events = page.events.into_iter().map(convert::stored_event).collect();
+        Ok(Response::new(pb::ListEventsResponse { events, next_page_token }))
+    }
+}

@@ -1,0 +1,77 @@
+//! What a handler knows about its call: the parts of the service, and whose call it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Status};
+
+use crate::domain::property::Property;
+use crate::enrich::Enricher;
+use crate::error::ApiError;
+use crate::log::LogWriter;
+use crate::query::session::TimeLimit;
+use crate::store::directory::Directory;
+
+/// The parts of the service that calls use; complete once the service is ready.
+#[derive(Debug)]
+pub struct Core {
+    /// Connections for questions and administration.
+    pub pool: Pool,
+    /// Keys and properties.
+    pub directory: Arc<Directory>,
+    /// Where accepted events go.
+    pub log: LogWriter,
+    /// What is read off events.
+    pub enricher: Enricher,
+    /// The longest that a question may take.
+    pub query_timeout: Duration,
+    /// Cancelled when the service stops taking calls.
+    pub draining: CancellationToken,
+}
+
+/// A call that was let in.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// The parts of the service.
+    pub core: Arc<Core>,
+    /// The property of the caller's key; `None` for a server-wide administrator.
+    property: Option<Arc<Property>>,
+    /// How long the caller waits, if it says so.
+    deadline: Option<Duration>,
+}
+
+impl Scope {
+    /// The scope of a call.
+    pub fn new(
+        core: Arc<Core>,
+        property: Option<Arc<Property>>,
+        deadline: Option<Duration>,
+    ) -> Self {
+        Self { core, property, deadline }
+    }
+
+    /// The scope that the gate gave the request.
+    pub fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        let scope = request.extensions().get::<Self>().cloned();
+        // Every service is behind the gate, so this is a fault of ours.
+        scope.ok_or_else(|| ApiError::Internal.into())
+    }
+
+    /// The property whose events are sent or asked about.
+    pub fn property(&self) -> Result<&Arc<Property>, ApiError> {
+        self.property.as_ref().ok_or(ApiError::KeyNotAllowed { needs: "a key of one property" })
+    }
+
+    /// The name of the only property that the caller may manage; `None` when it may manage all.
+    pub fn only_property(&self) -> Option<&str> {
+        self.property.as_ref().map(|property| property.name.as_str())
+    }
+
+    /// The longest that a question of this call may take.
+    pub fn time_limit(&self) -> TimeLimit {
+        let own = self.core.query_timeout;
+        TimeLimit(self.deadline.map_or(own, |deadline| deadline.min(own)))
+    }
+}

@@ -1,0 +1,78 @@
+//! Puts the services on a listener.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::codec::CompressionEncoding;
+use tonic::transport::Server;
+use tonic_health::server::{HealthReporter, HealthService};
+use tonic_health::pb::health_server::HealthServer;
+
+use crate::pb;
+use crate::pb::server::admin_service_server::AdminServiceServer;
+use crate::pb::server::ingest_service_server::IngestServiceServer;
+use crate::pb::server::query_service_server::QueryServiceServer;
+
+use super::admin::Admin;
+use super::gate::{Gate, GateLayer};
+use super::ingest::Ingest;
+use super::query::Query;
+use super::wire_limits::MAX_MESSAGE_BYTES;
+
+/// An idle connection is probed after this long, and closed when it does not answer in as long.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Calls of one connection at a time.
+const MAX_STREAMS: u32 = 1_024;
+/// Bytes of a connection, and of one of its calls, that may be under way before the client waits.
+const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Serves until `stop`, then until every call has ended.
+pub async fn serve(
+    listener: TcpListener,
+    gate: Arc<Gate>,
+    health: HealthReporter,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let (Ok(reflection_v1), Ok(reflection_v1alpha)) =
+        (reflection().build_v1(), reflection().build_v1alpha())
+    else {
+        unreachable!("the descriptors were made by our own build");
+    };
+    let ingest = IngestServiceServer::new(Ingest)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd);
+    let query = QueryServiceServer::new(Query)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Zstd);
+    let admin = AdminServiceServer::new(Admin).max_decoding_message_size(MAX_MESSAGE_BYTES);
+
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .tcp_nodelay(true)
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .layer(GateLayer(gate))
+        .add_service(HealthServer::new(HealthService::from_health_reporter(health)))
+        .add_service(reflection_v1)
+        .add_service(reflection_v1alpha)
+        .add_service(ingest)
+        .add_service(query)
+        .add_service(admin)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
+        .await
+}

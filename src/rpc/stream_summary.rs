@@ -1,0 +1,47 @@
+//! The one reply of a stream: counts, and the first failures.
+
+use uuid::Uuid;
+
+use crate::domain::event::Verdict;
+use crate::pb;
+
+use super::convert;
+
+/// Failures that are listed at most.
+const MAX_FAILURES: usize = 1_000;
+
+/// Adds up what became of a stream's events, in their order.
+#[derive(Debug, Default)]
+pub struct StreamSummary(pb::StreamEventsResponse);
+
+impl StreamSummary {
+    /// Notes what became of the next event.
+    pub fn add(&mut self, event_id: Option<Uuid>, verdict: Verdict) {
+        let summary = &mut self.0;
+        let index = summary.received;
+        summary.received += 1;
+        match &verdict {
+            Verdict::Accepted => {
+                summary.accepted += 1;
+                return;
+            }
+            Verdict::Duplicate => {
+                summary.duplicates += 1;
+                return;
+            }
+            Verdict::Rejected(_) => summary.rejected += 1,
+            Verdict::Retry => summary.retry += 1,
+        }
+        if summary.failures.len() < MAX_FAILURES {
+            let result = Some(convert::event_result(event_id, verdict));
+            summary.failures.push(pb::EventFailure { index, result });
+        } else {
+            summary.failures_omitted += 1;
+        }
+    }
+
+    /// The reply.
+    pub fn finish(self) -> pb::StreamEventsResponse {
+        self.0
+    }
+}

@@ -1,0 +1,199 @@
+//! Who may do what: keys and properties, in memory, refreshed from the database.
+//!
+//! Every call needs them, so they are looked up without a query. A change made elsewhere is seen
+//! within [`REFRESH_EVERY`]; a key that is not known yet is looked for at once, at most so often.
+//! While the database is away the last known state goes on serving.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use jiff::tz::TimeZone;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::domain::key::{Key, KeyKind};
+use crate::domain::property::{Property, Retention};
+use crate::enrich::ip::IpPolicy;
+use crate::error::causes;
+
+use super::StoreError;
+
+/// How old the copy may be.
+pub const REFRESH_EVERY: Duration = Duration::from_secs(2);
+/// How often an unknown key may cause a refresh: what stops a flood of wrong keys from becoming a
+/// flood of queries.
+const UNKNOWN_KEY_REFRESH_EVERY: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+struct StoredKey {
+    kind: KeyKind,
+    property_no: Option<i32>,
+    sha256: [u8; 32],
+}
+
+#[derive(Debug, Default)]
+struct Snapshot {
+    keys: HashMap<String, StoredKey>,
+    properties: HashMap<i32, Arc<Property>>,
+}
+
+/// What a valid key stands for.
+#[derive(Debug, Clone)]
+pub struct KeyOwner {
+    /// What it may do.
+    pub kind: KeyKind,
+    /// Its property; `None` for a server-wide admin key.
+    pub property: Option<Arc<Property>>,
+}
+
+/// The directory.
+#[derive(Debug)]
+pub struct Directory {
+    pool: Pool,
+    default_retention: Retention,
+    snapshot: RwLock<Arc<Snapshot>>,
+    last_refresh: Mutex<Option<Instant>>,
+}
+
+impl Directory {
+    /// A directory that knows what the database has now. `default_retention` is that of properties
+    /// that set none.
+    pub async fn load(pool: Pool, default_retention: Retention) -> Result<Self, StoreError> {
+        let directory = Self {
+            pool,
+            default_retention,
+            snapshot: RwLock::default(),
+            last_refresh: Mutex::default(),
+        };
+        directory.refresh().await?;
+        Ok(directory)
+    }
+
+    /// Refreshes until told to stop.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(REFRESH_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut was_reachable = true;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            let refreshed = self.refresh().await;
+            if let Err(error) = &refreshed
+                && was_reachable
+            {
+                warn!(error = causes(error), "keys and properties could not be refreshed");
+            }
+            was_reachable = refreshed.is_ok();
+        }
+    }
+
+    /// Reads everything from the database.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let mut last_refresh = self.last_refresh.lock().await;
+        self.read(&mut last_refresh).await
+    }
+
+    /// Refreshes unless that was done within [`UNKNOWN_KEY_REFRESH_EVERY`].
+    async fn refresh_if_old(&self) {
+        let asked_at = Instant::now();
+        let mut last_refresh = self.last_refresh.lock().await;
+        let is_recent = last_refresh.is_some_and(|last| {
+            last > asked_at || asked_at.duration_since(last) < UNKNOWN_KEY_REFRESH_EVERY
+        });
+        if !is_recent && let Err(error) = self.read(&mut last_refresh).await {
+            debug!(error = causes(&error), "keys could not be refreshed for an unknown one");
+        }
+    }
+
+    async fn read(&self, last_refresh: &mut Option<Instant>) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let client = self.pool.get().await?;
+        let mut snapshot = Snapshot::default();
+        for row in client.query(include_str!("sql/all_properties.sql"), &[]).await? {
+            let zone: String = row.get("time_zone");
+            let retention_days: Option<i32> = row.get("retention_days");
+            let property_no = row.get("property_no");
+            let property = Property {
+                property_no,
+                name: row.get("name"),
+                time_zone: TimeZone::get(&zone).unwrap_or(TimeZone::UTC),
+                retention: retention_days
+                    .and_then(|days| u32::try_from(days).ok())
+                    .map_or(self.default_retention, Retention::from_days),
+                ip_policy: ip_policy(row.get("ip_policy")),
+            };
+            snapshot.properties.insert(property_no, Arc::new(property));
+        }
+        for row in client.query(include_str!("sql/valid_keys.sql"), &[]).await? {
+            let sha256: Vec<u8> = row.get("secret_sha256");
+            let (Some(kind), Ok(sha256)) =
+                (KeyKind::from_number(row.get("kind")), sha256.try_into())
+            else {
+                continue;
+            };
+            let key = StoredKey { kind, property_no: row.get("property_no"), sha256 };
+            snapshot.keys.insert(row.get("key_id"), key);
+        }
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        *last_refresh = Some(started);
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whom a key belongs to; `None` when it does not exist or was revoked.
+    pub async fn owner_of(&self, key: &Key) -> Option<KeyOwner> {
+        if let Some(owner) = self.known_owner_of(key) {
+            return Some(owner);
+        }
+        self.refresh_if_old().await;
+        self.known_owner_of(key)
+    }
+
+    fn known_owner_of(&self, key: &Key) -> Option<KeyOwner> {
+        let snapshot = self.snapshot();
+        let stored = snapshot.keys.get(&key.id)?;
+        if stored.kind != key.kind || !key.matches(&stored.sha256) {
+            return None;
+        }
+        let property = match stored.property_no {
+            Some(property_no) => Some(Arc::clone(snapshot.properties.get(&property_no)?)),
+            None => None,
+        };
+        Some(KeyOwner { kind: stored.kind, property })
+    }
+
+    /// The property of that name.
+    pub async fn property(&self, name: &str) -> Option<Arc<Property>> {
+        let find = |snapshot: &Snapshot| {
+            snapshot.properties.values().find(|property| property.name == name).cloned()
+        };
+        if let Some(property) = find(&self.snapshot()) {
+            return Some(property);
+        }
+        self.refresh_if_old().await;
+        find(&self.snapshot())
+    }
+
+    /// Every property.
+    pub fn properties(&self) -> Vec<Arc<Property>> {
+        self.snapshot().properties.values().cloned().collect()
+    }
+}
+
+/// The policy of that number; truncating is the default.
+pub fn ip_policy(number: i16) -> IpPolicy {
+    match number {
+        2 => IpPolicy::Drop,
+        3 => IpPolicy::Keep,
+        _ => IpPolicy::Truncate,
+    }
+}

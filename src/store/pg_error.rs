@@ -1,0 +1,31 @@
+//! What an error of PostgreSQL means to us.
+
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+/// Whether the same statement may succeed later: the connection broke, the server is starting or
+/// stopping, two transactions were in each other's way, a resource ran out.
+pub fn is_passing(error: &Error) -> bool {
+    let Some(state) = error.code() else {
+        // No answer from the server: the connection is at fault.
+        return true;
+    };
+    // Classes of PostgreSQL's appendix A: connection exception, transaction rollback, insufficient
+    // resources, operator intervention, system error.
+    ["08", "40", "53", "57", "58"].iter().any(|class| state.code().starts_with(class))
+}
+
+/// Whether the database gave up because a statement took too long.
+pub fn is_timeout(error: &Error) -> bool {
+    error.code() == Some(&SqlState::QUERY_CANCELED)
+}
+
+/// Whether a regular expression did not parse.
+pub fn is_bad_regex(error: &Error) -> bool {
+    error.code() == Some(&SqlState::INVALID_REGULAR_EXPRESSION)
+}
+
+/// Whether a constraint of this name was violated.
+pub fn violates(error: &Error, constraint: &str) -> bool {
+    error.as_db_error().and_then(|error| error.constraint()) == Some(constraint)
+}

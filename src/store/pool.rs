@@ -1,0 +1,40 @@
+//! The connection pool.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::{Config, NoTls};
+
+/// How long a caller waits for a free connection, and for a new one to be made.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// The database's address does not parse.
+#[derive(Debug, thiserror::Error)]
+#[error("DATABASE_URL does not parse: {0}")]
+pub struct BadUrl(#[source] tokio_postgres::Error);
+
+/// A pool of at most `size` connections to the database at `url`; none is made before it is needed.
+pub fn open(url: &str, size: usize) -> Result<Pool, BadUrl> {
+    let mut config: Config = url.parse().map_err(BadUrl)?;
+    if config.get_application_name().is_none() {
+        config.application_name("tallymark");
+    }
+    config.connect_timeout(WAIT);
+    config.keepalives_idle(Duration::from_secs(30));
+    let manager = Manager::from_config(
+        config,
+        NoTls,
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+    );
+    let pool = Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(WAIT))
+        .create_timeout(Some(WAIT))
+        .recycle_timeout(Some(WAIT))
+        .build();
+    match pool {
+        Ok(pool) => Ok(pool),
+        Err(error) => unreachable!("a runtime is set: {error}"),
+    }
+}

@@ -1,0 +1,72 @@
+//! Retention: events older than their property keeps them go.
+//!
+//! A chunk that is too old for every property is dropped whole, which costs nothing. What a property
+//! with a shorter limit has in chunks that others still need is deleted. Neither needs more than
+//! TimescaleDB's Apache edition.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::domain::property::{Property, Retention};
+use crate::error::causes;
+
+use super::StoreError;
+use super::directory::Directory;
+
+/// How often the worker looks. A chunk holds a day, so this is often enough.
+const EVERY: Duration = Duration::from_secs(3_600);
+
+/// Runs until told to stop.
+pub async fn run(pool: Pool, directory: Arc<Directory>, stop: CancellationToken) {
+    loop {
+        if let Err(error) = apply(&pool, &directory.properties(), Timestamp::now()).await {
+            warn!(error = causes(&error), "old events could not be removed; trying again later");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Removes what is too old at `now`.
+pub async fn apply(
+    pool: &Pool,
+    properties: &[Arc<Property>],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let client = pool.get().await?;
+    let now_us = now.as_microsecond();
+    let oldest = |property: &Property| {
+        let oldest_us = property.retention.oldest_us(now_us)?;
+        Timestamp::from_microsecond(oldest_us).ok()
+    };
+
+    // `None` as soon as one property keeps its events for ever.
+    let needed_since: Option<Timestamp> =
+        properties.iter().map(|property| oldest(property)).min().flatten();
+    if let Some(needed_since) = needed_since {
+        let dropped =
+            client.query(include_str!("sql/drop_old_chunks.sql"), &[&needed_since]).await?;
+        if !dropped.is_empty() {
+            info!(chunks = dropped.len(), before = %needed_since, "dropped chunks of old events");
+        }
+    }
+    for property in properties {
+        let (Retention::Days(days), Some(oldest)) = (property.retention, oldest(property)) else {
+            continue;
+        };
+        let deleted = client
+            .execute(include_str!("sql/delete_old_events.sql"), &[&property.property_no, &oldest])
+            .await?;
+        if deleted > 0 {
+            info!(property = property.name, events = deleted, days, "deleted old events");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Rules that many fields share, and the collector of their violations.
+
+use crate::error::{ApiError, MAX_VIOLATIONS, Violation};
+
+/// Values that stand for "nobody" in many clients; as an id they would merge everybody into one.
+const PLACEHOLDERS: [&str; 10] = [
+    "null",
+    "undefined",
+    "anonymous",
+    "none",
+    "nil",
+    "nan",
+    "unknown",
+    "0",
+    "00000000-0000-0000-0000-000000000000",
+    "[object object]",
+];
+
+/// Collects what is wrong with a message.
+#[derive(Debug, Default)]
+pub struct Violations(Vec<Violation>);
+
+impl Violations {
+    /// Notes that `field` breaks a rule. No more than [`MAX_VIOLATIONS`] are kept.
+    pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
+        if self.0.len() < MAX_VIOLATIONS {
+            self.0.push(Violation::new(field, description));
+        }
+    }
+
+    /// Whether nothing is wrong so far.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `value` if nothing is wrong, else what is.
+    pub fn finish<T>(self, value: T) -> Result<T, Vec<Violation>> {
+        if self.0.is_empty() { Ok(value) } else { Err(self.0) }
+    }
+
+    /// `value` if nothing is wrong, else the error of a whole call.
+    pub fn finish_call<T>(self, value: T) -> Result<T, ApiError> {
+        self.finish(value).map_err(ApiError::InvalidFields)
+    }
+
+    /// Trims `text` and checks its length; empty text is `None` where `min_bytes` is 0.
+    pub fn text(
+        &mut self,
+        field: &str,
+        text: String,
+        min_bytes: usize,
+        max_bytes: usize,
+    ) -> Option<Box<str>> {
+        let trimmed = text.trim();
+        if trimmed.len() < min_bytes || trimmed.len() > max_bytes {
+            let need = match min_bytes {
+                0 => format!("at most {max_bytes}"),
+                min => format!("{min}–{max_bytes}"),
+            };
+            self.add(field, format!("{} bytes, need {need}", trimmed.len()));
+            return None;
+        }
+        if trimmed.contains('\0') {
+            self.add(field, "contains a NUL character");
+            return None;
+        }
+        if trimmed.is_empty() {
+            return None;
+        }
+        Some(if trimmed.len() == text.len() { text.into() } else { trimmed.into() })
+    }
+
+    /// Like [`Self::text`] for an id: placeholders are refused.
+    pub fn id(&mut self, field: &str, text: String, max_bytes: usize) -> Option<Box<str>> {
+        let id = self.text(field, text, 0, max_bytes)?;
+        if is_placeholder(&id) {
+            self.add(field, format!("`{id}` is a placeholder, need a real id or nothing"));
+            return None;
+        }
+        Some(id)
+    }
+}
+
+fn is_placeholder(id: &str) -> bool {
+    PLACEHOLDERS.iter().any(|placeholder| placeholder.eq_ignore_ascii_case(id))
+}
+
+/// At most `max_chars` characters of hostile text, for showing it back in an error.
+pub fn excerpt(text: &str, max_chars: usize) -> String {
+    let mut shown: String = text.chars().take(max_chars).filter(|c| !c.is_control()).collect();
+    if text.chars().nth(max_chars).is_some() {
+        shown.push('…');
+    }
+    shown
+}
