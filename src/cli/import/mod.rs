@@ -209,28 +209,39 @@ struct Report {
 /// after the summary and gives exit status 1.
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let report = import(&args).await?;
-    let Report {
-        tally,
-        outcome,
-        read_error,
-        elapsed,
-    } = &report;
-    let text = summary::render(&args.files, tally, outcome.as_ref(), *elapsed);
+    let summary = report.summary(&args.files);
     std::io::stdout()
-        .write_all(text.as_bytes())
+        .write_all(summary.as_bytes())
         .context("cannot write the summary")?;
-
-    let send_error = outcome.as_ref().and_then(|outcome| outcome.error.as_ref());
-    for error in send_error.into_iter().chain(read_error) {
+    for error in report.errors() {
         eprintln!("error: {error:#}");
     }
-    let is_handled = outcome
-        .as_ref()
-        .is_none_or(|o| o.rejected == 0 && o.unconfirmed == 0);
-    if send_error.is_some() || read_error.is_some() || !is_handled {
-        return Ok(ExitCode::FAILURE);
+    Ok(if report.is_complete() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+impl Report {
+    fn summary(&self, files: &[PathBuf]) -> String {
+        summary::render(files, &self.tally, self.outcome.as_ref(), self.elapsed)
     }
-    Ok(ExitCode::SUCCESS)
+
+    fn errors(&self) -> impl Iterator<Item = &anyhow::Error> {
+        let send_error = self
+            .outcome
+            .as_ref()
+            .and_then(|outcome| outcome.error.as_ref());
+        send_error.into_iter().chain(&self.read_error)
+    }
+
+    /// Whether every event of every file is stored.
+    fn is_complete(&self) -> bool {
+        let outcome = self.outcome.as_ref();
+        self.errors().next().is_none()
+            && outcome.is_none_or(|outcome| outcome.rejected == 0 && outcome.unconfirmed == 0)
+    }
 }
 
 async fn import(args: &ImportArgs) -> anyhow::Result<Report> {

@@ -21,6 +21,7 @@ use tonic::Status;
 
 use crate::cli::connect::{ClientChannel, failed};
 use crate::cli::retry::RetryPolicy;
+use crate::cli::table::printable;
 use crate::pb::ingest_service_client::IngestServiceClient;
 use crate::pb::{Event, EventFailure, StreamEventsRequest, StreamEventsResponse, Verdict};
 
@@ -139,13 +140,16 @@ async fn send_window(
                 }
             }
             Err(status) => match policy.delay(attempt, &status) {
-                Some(delay) => (delay, format!("{:?}: {}", status.code(), status.message())),
+                Some(delay) => (
+                    delay,
+                    printable(&format!("{:?}: {}", status.code(), status.message())),
+                ),
                 None => return Err(given_up(attempt, &status)),
             },
         };
         outcome.retries += 1;
         let seconds = delay.as_secs_f64();
-        progress.suspend(|| tracing::warn!("sending again in {seconds:.1} s after {why}"));
+        progress.suspend(|| eprintln!("sending again in {seconds:.1} s after {why}"));
         tokio::time::sleep(delay).await;
     }
     unreachable!("attempts end in a return")
