@@ -294,35 +294,5 @@ fn hour(time: &prost_types::Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pb::AggregateRow;
-
-    #[test]
-    fn answers_as_tables() {
-        let row = |page: &str, metrics: [f64; 2]| AggregateRow {
-            bucket_start: Some(prost_types::Timestamp {
-                seconds: 1_772_532_000,
-                nanos: 0,
-            }),
-            dimensions: strings([page]),
-            metrics: metrics.into(),
-        };
-        let answer = AggregateResponse {
-            dimensions: strings(["page"]),
-            metrics: strings(["visitors", "duration_mean"]),
-            rows: vec![row("/", [1234.0, 12.34]), row("/a", [5.0, f64::NAN])],
-            totals: Some(row("", [1235.0, 12.3])),
-            metadata: None,
-        };
-        assert_eq!(
-            answer_table(&answer, true).to_string(),
-            "  from (UTC)   page  visitors  duration mean\n  \
-               ───────────  ────  ────────  ─────────────\n  \
-               03-03 10:00  /        1,234           12.3\n  \
-               03-03 10:00  /a           5              –\n  \
-               ───────────  ────  ────────  ─────────────\n  \
-               all rows              1,235           12.3\n"
-        );
-    }
-}
+#[path = "demo_tests.rs"]
+mod tests;

@@ -133,9 +133,10 @@ impl Traffic {
     }
 
     /// The events in the order of their times, from midnight of the first day to that after the last.
-    pub fn events(&self) -> impl Iterator<Item = pb::Event> + '_ {
+    pub fn events(&self) -> impl Iterator<Item = pb::Event> + Send + use<> {
         Events {
-            traffic: self,
+            // A copy of its own, so that the iterator can go to another thread.
+            traffic: self.clone(),
             days_begun: 0,
             visits: Vec::new().into_iter().peekable(),
             pending: BinaryHeap::new(),
@@ -261,8 +262,8 @@ impl Traffic {
 }
 
 /// Merges the sessions under way.
-struct Events<'a> {
-    traffic: &'a Traffic,
+struct Events {
+    traffic: Traffic,
     days_begun: u32,
     visits: Peekable<vec::IntoIter<Visit>>,
     pending: BinaryHeap<Reverse<Pending>>,
@@ -302,7 +303,7 @@ impl PartialEq for Pending {
 
 impl Eq for Pending {}
 
-impl Events<'_> {
+impl Events {
     /// The start of the next visit, of the next day if need be.
     fn next_start_ms(&mut self) -> Option<i64> {
         while self.visits.peek().is_none() && self.days_begun < self.traffic.options.days {
@@ -327,7 +328,7 @@ impl Events<'_> {
     }
 }
 
-impl Iterator for Events<'_> {
+impl Iterator for Events {
     type Item = pb::Event;
 
     fn next(&mut self) -> Option<pb::Event> {

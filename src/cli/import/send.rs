@@ -318,4 +318,4 @@ impl Stream for WindowStream {
 
 #[cfg(test)]
 #[path = "send_tests.rs"]
-pub(super) mod tests;
+pub(in crate::cli) mod tests;

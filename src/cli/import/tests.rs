@@ -4,6 +4,8 @@ use clap::Parser as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::args::parse_origin;
+use super::convert::SkipReason;
 use super::send::tests::{Behaviour, FakeServer};
 use super::*;
 
