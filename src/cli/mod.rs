@@ -1,13 +1,91 @@
-//! The command line's client side: what talks to a server as any other client does.
+//! The command line.
 //!
 //! ```text
-//! files, stdin ─ import ─┐
-//!        traffic ─ demo ─┼─▶ connect ─▶ a server ─▶ answers ─▶ table
+//!  serve · demo ────────▶ app
+//!  property · key ──────▶ store          (no server needed)
+//!  database exec ───────▶ own engine
+//!  import · healthcheck ─▶ connect ──▶ a server, as any other client
 //! ```
 
 pub mod connect;
+pub mod database;
 pub mod demo;
+pub mod healthcheck;
 pub mod import;
+pub mod key;
+pub mod property;
 pub mod retry;
+pub mod serve;
+pub mod store;
 pub mod table;
 pub mod traffic;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{ConfigError, LogConfig};
+use crate::error::causes;
+use crate::telemetry;
+
+/// Exit code for a bad setting: EX_USAGE of sysexits.h.
+const EXIT_CONFIG: u8 = 64;
+
+/// Self-hosted event analytics over gRPC, on PostgreSQL and TimescaleDB.
+#[derive(Debug, Parser)]
+#[command(name = "tallymark", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service until SIGTERM or Ctrl-C.
+    Serve(serve::ServeArgs),
+    /// Manage keys, directly in the database.
+    Key(key::KeyArgs),
+    /// Manage properties, directly in the database.
+    Property(property::PropertyArgs),
+    /// Send the lines of a log file to a running server.
+    Import(import::ImportArgs),
+    /// Start a service with a database of its own, send it a made-up day, print answers, and stop.
+    Demo(demo::DemoArgs),
+    /// Ask a running server whether it serves; exits 0 if so, else 1.
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Run a program beside an own PostgreSQL with TimescaleDB.
+    Database(database::DatabaseArgs),
+}
+
+/// Looks a variable of the environment up.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Runs the command that the process was started with.
+pub async fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match LogConfig::from_variables(&environment) {
+        Ok(config) => telemetry::start(&config),
+        Err(error) => return report(&error.into()),
+    }
+    let done = match cli.command {
+        Command::Serve(args) => serve::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Key(args) => key::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Property(args) => property::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Import(args) => import::run(args).await,
+        Command::Demo(args) => demo::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Healthcheck(args) => healthcheck::run(args).await,
+        Command::Database(args) => database::run(args).await,
+    };
+    done.unwrap_or_else(|error| report(&error))
+}
+
+/// Says on standard error why the command failed, and which exit code that is.
+fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("tallymark: {}", causes(error.as_ref()));
+    match error.downcast_ref::<ConfigError>() {
+        Some(_) => ExitCode::from(EXIT_CONFIG),
+        None => ExitCode::FAILURE,
+    }
+}

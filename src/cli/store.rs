@@ -1,0 +1,44 @@
+//! Opens the database for a command that works on it directly.
+
+use deadpool_postgres::Pool;
+
+use crate::app::{AppError, open_database};
+use crate::config::{Database, database_from_variables};
+use crate::store::embedded::{Engine, EngineError, running_database_url};
+
+use super::environment;
+
+/// Connections that a command needs at most.
+const POOL_SIZE: usize = 2;
+
+/// The database, and the engine if it was started for this command.
+pub struct Store {
+    /// Connections to it; its schema is up to date.
+    pub pool: Pool,
+    engine: Option<Engine>,
+}
+
+impl Store {
+    /// Opens the database that `tallymark serve` would use with the same variables. An own one that
+    /// is running is used as it is; else it is started, and stopped by [`Self::close`].
+    pub async fn open() -> Result<Self, AppError> {
+        let mut database = database_from_variables(&environment);
+        if let Database::Embedded { data_dir, .. } = &database
+            && let Some(url) = running_database_url(data_dir)
+        {
+            database = Database::Url(url);
+        }
+        let mut engine = None;
+        let pool = open_database(&database, POOL_SIZE, &mut engine).await?;
+        Ok(Self { pool, engine })
+    }
+
+    /// Stops the engine if it was started for this command.
+    pub async fn close(self) -> Result<(), EngineError> {
+        drop(self.pool);
+        match self.engine {
+            Some(engine) => engine.stop().await,
+            None => Ok(()),
+        }
+    }
+}
