@@ -57,7 +57,10 @@ fn list_migrations(dir: &Path, target: &Path) -> Result<(), Box<dyn std::error::
 
     let mut code = String::from("[\n");
     for path in &files {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         let path = path.canonicalize()?;
         code.push_str(&format!("    ({name:?}, include_str!({path:?})),\n"));
     }

@@ -52,7 +52,10 @@ const MAX_DATABASE_RETRY: Duration = Duration::from_secs(5);
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum AppError {
     #[error("cannot listen on {listen}")]
-    Listen { listen: SocketAddr, source: std::io::Error },
+    Listen {
+        listen: SocketAddr,
+        source: std::io::Error,
+    },
     #[error("TALLYMARK_GEO_DB: {} cannot be used", file.display())]
     Geo { file: PathBuf, source: GeoError },
     #[error(transparent)]
@@ -69,7 +72,10 @@ pub enum AppError {
         "{variable}: there is a key `{key_id}` with another secret, kind or property, or it was \
          revoked; give the key another public part"
     )]
-    InitialKey { variable: &'static str, key_id: String },
+    InitialKey {
+        variable: &'static str,
+        key_id: String,
+    },
     #[error("the gRPC server failed")]
     Server(#[from] tonic::transport::Error),
     #[error("a worker died; the log says which")]
@@ -90,7 +96,10 @@ impl App {
         let countries = match &config.geo_db {
             Some(file) => {
                 let opened = Countries::open(file);
-                Some(opened.map_err(|source| AppError::Geo { file: file.clone(), source })?)
+                Some(opened.map_err(|source| AppError::Geo {
+                    file: file.clone(),
+                    source,
+                })?)
             }
             None => None,
         };
@@ -98,7 +107,11 @@ impl App {
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|source| AppError::Listen { listen, source })?;
-        Ok(Self { config, listener, countries })
+        Ok(Self {
+            config,
+            listener,
+            countries,
+        })
     }
 
     /// Where it listens.
@@ -108,7 +121,11 @@ impl App {
 
     /// Serves until `stop` is cancelled, then drains. An error is why it could not start or go on.
     pub async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
-        let Self { config, listener, countries } = self;
+        let Self {
+            config,
+            listener,
+            countries,
+        } = self;
         let draining = CancellationToken::new();
         let gate = Gate::new(config.authentication, draining.clone());
         let reporter = tonic_health::server::HealthReporter::new();
@@ -127,10 +144,18 @@ impl App {
             started = start(&config, countries, &mut engine, &draining) => started.map(Some),
             () = stop.cancelled() => Ok(None),
         };
+        let mut pool = None;
         let outcome = match started {
             Ok(Some(parts)) => {
                 let core = Arc::new(parts.core);
-                start_workers(&mut workers, &core, parts.loader, parts.log_reader, reporter.clone());
+                pool = Some(core.pool.clone());
+                start_workers(
+                    &mut workers,
+                    &core,
+                    parts.loader,
+                    parts.log_reader,
+                    reporter.clone(),
+                );
                 gate.open(core);
                 info!("ready");
                 tokio::select! {
@@ -151,16 +176,24 @@ impl App {
         draining.cancel();
         health::set_all(&reporter, tonic_health::ServingStatus::NotServing).await;
         if !serving.is_finished()
-            && tokio::time::timeout(config.drain_timeout, &mut serving).await.is_err()
+            && tokio::time::timeout(config.drain_timeout, &mut serving)
+                .await
+                .is_err()
         {
             warn!("calls did not end in time; they are cut off, and what they sent may be retried");
             serving.abort();
         }
         workers.stop(WORKER_BUDGET).await;
+        if let Some(pool) = pool {
+            pool.close();
+        }
         if let Some(engine) = engine
             && let Err(error) = engine.stop().await
         {
-            warn!(error = causes(&error), "the database engine did not stop in order");
+            warn!(
+                error = causes(&error),
+                "the database engine did not stop in order"
+            );
         }
         info!("stopped");
         outcome
@@ -197,7 +230,11 @@ async fn start(
         query_timeout: config.query_timeout,
         draining: draining.clone(),
     };
-    Ok(Parts { core, loader, log_reader })
+    Ok(Parts {
+        core,
+        loader,
+        log_reader,
+    })
 }
 
 fn start_workers(
@@ -214,7 +251,10 @@ fn start_workers(
         "retention",
         retention::run(core.pool.clone(), Arc::clone(&core.directory), stop.clone()),
     );
-    workers.start("health", health::run(reporter, core.pool.clone(), core.draining.clone(), stop));
+    workers.start(
+        "health",
+        health::run(reporter, core.pool.clone(), core.draining.clone(), stop),
+    );
 }
 
 async fn engine_died(engine: &mut Option<Engine>) -> EngineError {
@@ -233,7 +273,10 @@ pub async fn open_database(
 ) -> Result<Pool, AppError> {
     let pool = match database {
         Database::Url(url) => pool::open(url, pool_size)?,
-        Database::Embedded { data_dir, engine_dir } => {
+        Database::Embedded {
+            data_dir,
+            engine_dir,
+        } => {
             let options = EngineOptions {
                 data_dir: data_dir.clone(),
                 engine_dir: engine_dir.clone(),
@@ -282,10 +325,17 @@ async fn check_initial_keys(directory: &Directory, initial: &InitialKeys) -> Res
     for (variable, key, property) in each_initial_key(initial) {
         let owner = directory.owner_of(key).await;
         let is_as_asked = owner.is_some_and(|owner| {
-            owner.property.as_ref().map(|property| property.name.as_str()) == property
+            owner
+                .property
+                .as_ref()
+                .map(|property| property.name.as_str())
+                == property
         });
         if !is_as_asked {
-            return Err(AppError::InitialKey { variable, key_id: key.id.clone() });
+            return Err(AppError::InitialKey {
+                variable,
+                key_id: key.id.clone(),
+            });
         }
     }
     Ok(())

@@ -161,7 +161,11 @@ impl Config {
         let variables = Variables(lookup);
         let config = Self {
             database: database(&variables),
-            listen: variables.parsed(LISTEN, "127.0.0.1:50051", "an address and port, 0.0.0.0:50051")?,
+            listen: variables.parsed(
+                LISTEN,
+                "127.0.0.1:50051",
+                "an address and port, 0.0.0.0:50051",
+            )?,
             authentication: match variables.flag(UNAUTHENTICATED)? {
                 true => Authentication::None,
                 false => Authentication::Keys,
@@ -214,7 +218,10 @@ impl LogConfig {
         };
         let filter = variables.get(LOG).unwrap_or_else(|| "info".to_owned());
         if let Err(error) = filter.parse::<tracing_subscriber::EnvFilter>() {
-            return Err(ConfigError { variable: LOG, reason: format!("`{filter}`: {error}") });
+            return Err(ConfigError {
+                variable: LOG,
+                reason: format!("`{filter}`: {error}"),
+            });
         }
         Ok(Self { filter, format })
     }
@@ -229,7 +236,10 @@ fn database(variables: &Variables<'_>) -> Database {
     match variables.get(DATABASE_URL) {
         Some(url) => Database::Url(url),
         None => Database::Embedded {
-            data_dir: variables.get(DATA_DIR).unwrap_or_else(|| "tallymark-data".to_owned()).into(),
+            data_dir: variables
+                .get(DATA_DIR)
+                .unwrap_or_else(|| "tallymark-data".to_owned())
+                .into(),
             engine_dir: variables.get(ENGINE_DIR).map(PathBuf::from),
         },
     }
@@ -237,14 +247,18 @@ fn database(variables: &Variables<'_>) -> Database {
 
 fn retention(variables: &Variables<'_>) -> Result<Retention, ConfigError> {
     let days = variables.number(RETENTION_DAYS, DEFAULT_RETENTION_DAYS as usize, 0, 36_500)?;
-    Ok(Retention::from_days(u32::try_from(days).unwrap_or(DEFAULT_RETENTION_DAYS)))
+    Ok(Retention::from_days(
+        u32::try_from(days).unwrap_or(DEFAULT_RETENTION_DAYS),
+    ))
 }
 
 struct Variables<'a>(Lookup<'a>);
 
 impl Variables<'_> {
     fn get(&self, name: &str) -> Option<String> {
-        (self.0)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        (self.0)(name)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
     }
 
     fn parsed<T: std::str::FromStr>(
@@ -278,8 +292,13 @@ impl Variables<'_> {
         min: usize,
         max: usize,
     ) -> Result<usize, ConfigError> {
-        let Some(text) = self.get(variable) else { return Ok(default) };
-        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        let Some(text) = self.get(variable) else {
+            return Ok(default);
+        };
+        let number = text
+            .parse()
+            .ok()
+            .filter(|number| (min..=max).contains(number));
         number.ok_or_else(|| ConfigError {
             variable,
             reason: format!("`{text}`, need a whole number from {min} to {max}"),
@@ -298,7 +317,9 @@ impl Variables<'_> {
     }
 
     fn key(&self, variable: &'static str, kind: KeyKind) -> Result<Option<Key>, ConfigError> {
-        let Some(text) = self.get(variable) else { return Ok(None) };
+        let Some(text) = self.get(variable) else {
+            return Ok(None);
+        };
         match Key::parse(&text) {
             Some(key) if key.kind == kind => Ok(Some(key)),
             _ => Err(ConfigError {
@@ -321,7 +342,10 @@ mod tests {
 
     fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::from_variables(&|name| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
         })
     }
 

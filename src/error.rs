@@ -125,7 +125,11 @@ pub enum ApiError {
 }
 
 fn display_violations(violations: &[Violation]) -> String {
-    let mut text: Vec<String> = violations.iter().take(3).map(Violation::to_string).collect();
+    let mut text: Vec<String> = violations
+        .iter()
+        .take(3)
+        .map(Violation::to_string)
+        .collect();
     if violations.len() > text.len() {
         text.push(format!("and {} more", violations.len() - text.len()));
     }

@@ -9,21 +9,21 @@
 //! The modules, in the order of the flow. What may use what: rpc → validate, enrich, log, query;
 //! load → log, store; query → store; domain uses nothing of it. Only [`app`] knows all.
 
-pub mod config;
-pub mod telemetry;
-pub mod lifecycle;
 pub mod app;
+pub mod config;
+pub mod lifecycle;
+pub mod telemetry;
 
-pub mod pb;
-pub mod error;
 pub mod domain;
+pub mod error;
+pub mod pb;
 
-pub mod rpc;
-pub mod validate;
 pub mod enrich;
-pub mod log;
 pub mod load;
+pub mod log;
 pub mod query;
+pub mod rpc;
 pub mod store;
+pub mod validate;
 
 pub mod cli;

@@ -20,7 +20,10 @@ pub struct Workers {
 impl Workers {
     /// None yet; cancelling `stop` will end them.
     pub fn new(stop: CancellationToken) -> Self {
-        Self { tasks: JoinSet::new(), stop }
+        Self {
+            tasks: JoinSet::new(),
+            stop,
+        }
     }
 
     /// The token whose cancellation ends the workers.

@@ -133,23 +133,9 @@ impl ConnectArgs {
     /// An address or key that cannot be right, or a server that cannot be reached within 5 seconds.
     pub async fn connect(&self) -> anyhow::Result<Connection> {
         let credentials = self.credentials()?;
-        let address = full_address(&self.address)?;
-        let endpoint = Endpoint::from_shared(address.clone())
-            .with_context(|| format!("`{address}` is not an address"))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-        let channel = endpoint.connect().await.map_err(|error| {
-            anyhow!(
-                "cannot connect to {address}: {}\n\
-                 Is a server running there? Start one with `tallymark serve`, or name another with \
-                 --address or TALLYMARK_ADDRESS.",
-                causes(&error)
-            )
-        })?;
         Ok(Connection {
-            address,
-            channel: InterceptedService::new(channel, credentials),
+            address: full_address(&self.address)?,
+            channel: InterceptedService::new(channel(&self.address).await?, credentials),
         })
     }
 
@@ -173,6 +159,27 @@ impl ConnectArgs {
         };
         Ok(Credentials { bearer, property })
     }
+}
+
+/// A connection without credentials to `address`: `host:port`, the port 50051 if there is none.
+///
+/// # Errors
+/// An address that cannot be right, or a server that cannot be reached within 5 seconds.
+pub async fn channel(address: &str) -> anyhow::Result<Channel> {
+    let address = full_address(address)?;
+    let endpoint = Endpoint::from_shared(address.clone())
+        .with_context(|| format!("`{address}` is not an address"))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+    endpoint.connect().await.map_err(|error| {
+        anyhow!(
+            "cannot connect to {address}: {}\n\
+             Is a server running there? Start one with `tallymark serve`, or name another with \
+             --address or TALLYMARK_ADDRESS.",
+            causes(&error)
+        )
+    })
 }
 
 /// The address with scheme and port.

@@ -42,13 +42,21 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 /// Runs `tallymark database`.
 pub async fn run(args: DatabaseArgs) -> anyhow::Result<ExitCode> {
-    let DatabaseCommand::Exec { data_dir, settings, program } = args.command;
+    let DatabaseCommand::Exec {
+        data_dir,
+        settings,
+        program,
+    } = args.command;
     let without_url = |name: &str| match name {
         "DATABASE_URL" => None,
         "TALLYMARK_DATA_DIR" => data_dir.clone().or_else(|| environment(name)),
         _ => environment(name),
     };
-    let Database::Embedded { data_dir, engine_dir } = database_from_variables(&without_url) else {
+    let Database::Embedded {
+        data_dir,
+        engine_dir,
+    } = database_from_variables(&without_url)
+    else {
         unreachable!("there is no URL");
     };
     let engine = Engine::start(EngineOptions {
@@ -60,9 +68,7 @@ pub async fn run(args: DatabaseArgs) -> anyhow::Result<ExitCode> {
     .await?;
     let (name, arguments) = program.split_first().context("no program was given")?;
     // Ctrl-C reaches the program from the terminal; we only have to outlive it.
-    let ignore_interrupts = tokio::spawn(async {
-        while tokio::signal::ctrl_c().await.is_ok() {}
-    });
+    let ignore_interrupts = tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
     let status = Command::new(name)
         .args(arguments)
         .env("DATABASE_URL", engine.database_url())

@@ -1,15 +1,28 @@
 //! `tallymark demo`: a day of traffic in, three answers out, each as a table.
+//!
+//! The service runs in this process, on a database of its own in a temporary directory, and is spoken
+//! to over gRPC like any other.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use clap::Args;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
-use crate::cli::connect::{ClientChannel, Connection, failed};
+use crate::app::App;
+use crate::cli::connect::{ClientChannel, Connection, channel, failed};
+use crate::cli::environment;
+use crate::cli::serve::stop_on_signal;
 use crate::cli::table::{Column, Table, count, decimal};
 use crate::cli::traffic::{Traffic, TrafficOptions};
+use crate::config::Config;
 use crate::pb::filter::Kind;
 use crate::pb::ingest_service_client::IngestServiceClient;
 use crate::pb::query_service_client::QueryServiceClient;
@@ -23,6 +36,84 @@ const VISITORS: u32 = 5_000;
 const CRAWLERS: u32 = 100;
 const EVENTS_PER_MESSAGE: usize = 1_000;
 
+/// Start a service with a database of its own, send it a made-up day, print answers, and stop.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Seed of the made-up traffic: the same seed makes the same day.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    seed: u64,
+}
+
+/// Runs `tallymark demo`.
+pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
+    let data_dir = DemoDirectory::create()?;
+    let settings = |name: &str| match name {
+        "TALLYMARK_DATA_DIR" => data_dir.0.to_str().map(str::to_owned),
+        "TALLYMARK_ENGINE_DIR" => environment(name),
+        "TALLYMARK_LISTEN" => Some("127.0.0.1:0".to_owned()),
+        "TALLYMARK_UNAUTHENTICATED" => Some("true".to_owned()),
+        _ => None,
+    };
+    let app = App::bind(Config::from_variables(&settings)?).await?;
+    let address = app.local_addr()?.to_string();
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone()));
+    let mut service = tokio::spawn(app.run(stop.clone()));
+
+    let shown = tokio::select! {
+        shown = show(&address, args.seed) => shown,
+        ended = &mut service => {
+            ended??;
+            bail!("interrupted");
+        }
+    };
+    stop.cancel();
+    service.await??;
+    shown
+}
+
+async fn show(address: &str, seed: u64) -> anyhow::Result<()> {
+    let channel = channel(address).await?;
+    wait_until_serving(channel.clone()).await?;
+    send_and_ask(channel, seed).await
+}
+
+/// Waits, without polling, until the server says that it serves.
+async fn wait_until_serving(channel: Channel) -> anyhow::Result<()> {
+    let whole = HealthCheckRequest {
+        service: String::new(),
+    };
+    let mut statuses = HealthClient::new(channel).watch(whole).await?.into_inner();
+    while let Some(status) = statuses.message().await? {
+        if status.status() == ServingStatus::Serving {
+            return Ok(());
+        }
+    }
+    bail!("the server stopped before it was ready")
+}
+
+/// A directory of this demo's own, gone when the demo ends.
+struct DemoDirectory(PathBuf);
+
+impl DemoDirectory {
+    /// Not in the user's own temporary directory: as root, the database runs as another user, who
+    /// must be able to enter it.
+    fn create() -> anyhow::Result<Self> {
+        let name = format!("tallymark-demo-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for DemoDirectory {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, directory = %self.0.display(), "cannot remove the demo's data");
+        }
+    }
+}
+
 /// Streams yesterday's made-up traffic to the server and prints three answers about it.
 ///
 /// Yesterday, because it is whole: every hour has its events, none lies in the future. Running it again
@@ -30,7 +121,7 @@ const EVENTS_PER_MESSAGE: usize = 1_000;
 ///
 /// # Errors
 /// A call that fails, or an event that the server does not take.
-pub async fn run(channel: Channel, seed: u64) -> anyhow::Result<()> {
+pub async fn send_and_ask(channel: Channel, seed: u64) -> anyhow::Result<()> {
     let connection = Connection::over(channel, "the demo's server");
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     let day = today.checked_sub(1.days()).context("no yesterday")?;

@@ -63,7 +63,7 @@ async fn demo_against(server: &FakeServer, answers: &FakeAnswers) -> anyhow::Res
             .add_service(QueryServiceServer::new(answers.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener)),
     );
-    run(Channel::from_shared(address)?.connect().await?, 1).await
+    send_and_ask(Channel::from_shared(address)?.connect().await?, 1).await
 }
 
 #[tokio::test]

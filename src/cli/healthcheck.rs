@@ -28,7 +28,11 @@ pub struct HealthcheckArgs {
 pub async fn run(args: HealthcheckArgs) -> anyhow::Result<ExitCode> {
     let ask = async {
         let mut client = HealthClient::new(channel(&args.address).await?);
-        let reply = client.check(HealthCheckRequest { service: args.service }).await;
+        let reply = client
+            .check(HealthCheckRequest {
+                service: args.service,
+            })
+            .await;
         anyhow::Ok(reply.map(|reply| reply.into_inner().status()))
     };
     let status = match tokio::time::timeout(PATIENCE, ask).await {
@@ -40,5 +44,9 @@ pub async fn run(args: HealthcheckArgs) -> anyhow::Result<ExitCode> {
     };
     println!("{status}");
     let is_serving = status == ServingStatus::Serving.as_str_name();
-    Ok(if is_serving { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_serving {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -8,7 +8,7 @@ use crate::store::keys::{self, Created, KeyList};
 use crate::validate::property::is_name;
 
 use super::store::Store;
-use super::table::Table;
+use super::table::{Column, Table};
 
 /// Keys that `list` shows at most.
 const MAX_LISTED: i64 = 10_000;
@@ -90,9 +90,11 @@ pub async fn run(args: KeyArgs) -> anyhow::Result<()> {
 
 async fn run_on(store: &Store, command: KeyCommand) -> anyhow::Result<()> {
     match command {
-        KeyCommand::Create { kind, property, label } => {
-            create(store, kind.into(), property.as_deref(), &label).await
-        }
+        KeyCommand::Create {
+            kind,
+            property,
+            label,
+        } => create(store, kind.into(), property.as_deref(), &label).await,
         KeyCommand::List { property, revoked } => list(store, property.as_deref(), revoked).await,
         KeyCommand::Revoke { key_id } => {
             let revoked = keys::revoke(&store.pool, &key_id, None).await?;
@@ -138,15 +140,23 @@ async fn create(
 }
 
 async fn list(store: &Store, property: Option<&str>, revoked: bool) -> anyhow::Result<()> {
-    let list = KeyList { property, include_revoked: revoked, after: None, count: MAX_LISTED };
-    let mut table = Table::new(&["key", "kind", "property", "created", "revoked", "label"]);
+    let list = KeyList {
+        property,
+        include_revoked: revoked,
+        after: None,
+        count: MAX_LISTED,
+    };
+    let mut table =
+        Table::new(["key", "kind", "property", "created", "revoked", "label"].map(Column::text));
     for key in keys::list(&store.pool, list).await? {
         table.row([
             key.key_id,
             key.kind.name().to_owned(),
             key.property.unwrap_or_else(|| "(all)".to_owned()),
             key.created_at.strftime("%Y-%m-%d %H:%M").to_string(),
-            key.revoked_at.map(|time| time.strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default(),
+            key.revoked_at
+                .map(|time| time.strftime("%Y-%m-%d %H:%M").to_string())
+                .unwrap_or_default(),
             key.label,
         ]);
     }

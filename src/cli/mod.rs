@@ -48,7 +48,7 @@ enum Command {
     /// Manage properties, directly in the database.
     Property(property::PropertyArgs),
     /// Send the lines of a log file to a running server.
-    Import(import::ImportArgs),
+    Import(Box<import::ImportArgs>),
     /// Start a service with a database of its own, send it a made-up day, print answers, and stop.
     Demo(demo::DemoArgs),
     /// Ask a running server whether it serves; exits 0 if so, else 1.
@@ -73,7 +73,7 @@ pub async fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Key(args) => key::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Property(args) => property::run(args).await.map(|()| ExitCode::SUCCESS),
-        Command::Import(args) => import::run(args).await,
+        Command::Import(args) => import::run(*args).await,
         Command::Demo(args) => demo::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Healthcheck(args) => healthcheck::run(args).await,
         Command::Database(args) => database::run(args).await,

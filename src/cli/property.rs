@@ -48,12 +48,20 @@ pub async fn run(args: PropertyArgs) -> anyhow::Result<()> {
 
 async fn run_on(store: &Store, command: PropertyCommand) -> anyhow::Result<()> {
     match command {
-        PropertyCommand::Create { name, time_zone, retention_days } => {
+        PropertyCommand::Create {
+            name,
+            time_zone,
+            retention_days,
+        } => {
             if !is_name(&name) {
-                bail!("`{name}` cannot be a name: need 1–64 of a-z, 0-9, - and _, the first a letter or digit");
+                bail!(
+                    "`{name}` cannot be a name: need 1–64 of a-z, 0-9, - and _, the first a letter or digit"
+                );
             }
             if find_time_zone(&time_zone).is_none() {
-                bail!("there is no time zone `{time_zone}`, need an IANA name such as Asia/Kathmandu");
+                bail!(
+                    "there is no time zone `{time_zone}`, need an IANA name such as Asia/Kathmandu"
+                );
             }
             let settings = PropertySettings {
                 time_zone,
@@ -66,9 +74,8 @@ async fn run_on(store: &Store, command: PropertyCommand) -> anyhow::Result<()> {
             }
         }
         PropertyCommand::List => {
-            let mut table = Table::new(
-                ["name", "time zone", "retention", "created"].map(Column::text),
-            );
+            let mut table =
+                Table::new(["name", "time zone", "retention", "created"].map(Column::text));
             for property in properties::list(&store.pool, None, "", MAX_LISTED).await? {
                 let retention = match property.settings.retention {
                     None => "server's limit".to_owned(),

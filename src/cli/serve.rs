@@ -62,9 +62,10 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
 
 /// Cancels `stop` at the first SIGTERM or SIGINT. A second one ends the process at once.
 pub async fn stop_on_signal(stop: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         return;
     };
     for asked_before in [false, true] {

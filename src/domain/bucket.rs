@@ -79,12 +79,18 @@ impl Buckets {
         let mut second = first;
         while let Ok(start) = Timestamp::from_second(second) {
             if start >= range.until_exclusive {
-                return Self { starts, end_exclusive: start };
+                return Self {
+                    starts,
+                    end_exclusive: start,
+                };
             }
             starts.push(start);
             second += width_s;
         }
-        Self { starts, end_exclusive: range.until_exclusive }
+        Self {
+            starts,
+            end_exclusive: range.until_exclusive,
+        }
     }
 
     fn calendar(range: TimeRange, width: BucketWidth, time_zone: &TimeZone) -> Self {
@@ -92,7 +98,10 @@ impl Buckets {
         let mut starts = Vec::new();
         while let Some(start) = start_of_date(date, time_zone) {
             if start >= range.until_exclusive {
-                return Self { starts, end_exclusive: start };
+                return Self {
+                    starts,
+                    end_exclusive: start,
+                };
             }
             // A date that a zone skipped whole (Samoa, 2011-12-30) has no bucket.
             if starts.last() != Some(&start) {
@@ -100,7 +109,10 @@ impl Buckets {
             }
             date = width.next_date(date);
         }
-        Self { starts, end_exclusive: range.until_exclusive }
+        Self {
+            starts,
+            end_exclusive: range.until_exclusive,
+        }
     }
 
     /// Where each bucket starts; never empty.
@@ -185,7 +197,12 @@ mod tests {
             .expect("not too many")
             .starts()
             .iter()
-            .map(|start| start.to_zoned(zone.clone()).strftime("%m-%d %H:%M%:z").to_string())
+            .map(|start| {
+                start
+                    .to_zoned(zone.clone())
+                    .strftime("%m-%d %H:%M%:z")
+                    .to_string()
+            })
             .collect()
     }
 
@@ -194,12 +211,20 @@ mod tests {
         let spring = range("2026-03-07T12:00:00Z", "2026-03-09T12:00:00Z");
         assert_eq!(
             local_starts(spring, BucketWidth::Day, "America/New_York"),
-            ["03-07 00:00-05:00", "03-08 00:00-05:00", "03-09 00:00-04:00"]
+            [
+                "03-07 00:00-05:00",
+                "03-08 00:00-05:00",
+                "03-09 00:00-04:00"
+            ]
         );
         let autumn = range("2026-10-31T12:00:00Z", "2026-11-02T12:00:00Z");
         assert_eq!(
             local_starts(autumn, BucketWidth::Day, "America/New_York"),
-            ["10-31 00:00-04:00", "11-01 00:00-04:00", "11-02 00:00-05:00"]
+            [
+                "10-31 00:00-04:00",
+                "11-01 00:00-04:00",
+                "11-02 00:00-05:00"
+            ]
         );
     }
 
@@ -208,7 +233,11 @@ mod tests {
         let spring = range("2024-04-25T12:00:00Z", "2024-04-27T12:00:00Z");
         assert_eq!(
             local_starts(spring, BucketWidth::Day, "Africa/Cairo"),
-            ["04-25 00:00+02:00", "04-26 01:00+03:00", "04-27 00:00+03:00"]
+            [
+                "04-25 00:00+02:00",
+                "04-26 01:00+03:00",
+                "04-27 00:00+03:00"
+            ]
         );
     }
 
@@ -237,7 +266,12 @@ mod tests {
         assert_eq!(weeks.first().map(String::as_str), Some("12-29 00:00+00:00"));
         assert_eq!(
             local_starts(year, BucketWidth::Quarter, "UTC"),
-            ["01-01 00:00+00:00", "04-01 00:00+00:00", "07-01 00:00+00:00", "10-01 00:00+00:00"]
+            [
+                "01-01 00:00+00:00",
+                "04-01 00:00+00:00",
+                "07-01 00:00+00:00",
+                "10-01 00:00+00:00"
+            ]
         );
     }
 
@@ -253,8 +287,11 @@ mod tests {
         let days = range("2026-01-01T10:00:00Z", "2026-01-05T00:00:00Z");
         let buckets = Buckets::cover(days, BucketWidth::Day, &TimeZone::UTC).expect("few");
         let now = "2026-01-04T10:00:00Z".parse().expect("a time");
-        let partial: Vec<String> =
-            buckets.partial(days, now).iter().map(Timestamp::to_string).collect();
+        let partial: Vec<String> = buckets
+            .partial(days, now)
+            .iter()
+            .map(Timestamp::to_string)
+            .collect();
         assert_eq!(partial, ["2026-01-01T00:00:00Z", "2026-01-04T00:00:00Z"]);
     }
 }

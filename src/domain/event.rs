@@ -76,5 +76,8 @@ pub fn time_of_id_us(id: Uuid) -> Option<i64> {
         return None;
     }
     let (seconds, nanos) = id.get_timestamp()?.to_unix();
-    i64::try_from(seconds).ok()?.checked_mul(1_000_000)?.checked_add(i64::from(nanos) / 1_000)
+    i64::try_from(seconds)
+        .ok()?
+        .checked_mul(1_000_000)?
+        .checked_add(i64::from(nanos) / 1_000)
 }

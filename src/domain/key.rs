@@ -105,7 +105,9 @@ impl Key {
         }
         let (prefix, rest) = text.split_once('_')?;
         let (id, secret) = rest.split_once('_')?;
-        let kind = KeyKind::ALL.into_iter().find(|kind| kind.prefix() == prefix)?;
+        let kind = KeyKind::ALL
+            .into_iter()
+            .find(|kind| kind.prefix() == prefix)?;
         let is_word = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if id.is_empty() || !is_word(id) || secret.len() < MIN_SECRET_LENGTH || !is_word(secret) {
             return None;

@@ -68,7 +68,10 @@ fn resolve_last(rest: &str, now: &Zoned) -> Option<TimeRange> {
             now,
         )?,
         "months" => start_of(
-            today.first_of_month().checked_sub((count - 1).months()).ok()?,
+            today
+                .first_of_month()
+                .checked_sub((count - 1).months())
+                .ok()?,
             now,
         )?,
         _ => return None,
@@ -109,8 +112,12 @@ pub fn first_of_quarter(date: Date) -> Date {
 
 /// Cuts a time to microseconds, which is what is stored.
 pub fn to_microseconds(time: Timestamp) -> Timestamp {
-    time.round(jiff::TimestampRound::new().smallest(Unit::Microsecond).mode(jiff::RoundMode::Floor))
-        .unwrap_or(time)
+    time.round(
+        jiff::TimestampRound::new()
+            .smallest(Unit::Microsecond)
+            .mode(jiff::RoundMode::Floor),
+    )
+    .unwrap_or(time)
 }
 
 #[cfg(test)]
@@ -123,8 +130,14 @@ mod tests {
         let zone = now.time_zone();
         format!(
             "{} {}",
-            range.since.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M%:z"),
-            range.until_exclusive.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M%:z"),
+            range
+                .since
+                .to_zoned(zone.clone())
+                .strftime("%Y-%m-%dT%H:%M%:z"),
+            range
+                .until_exclusive
+                .to_zoned(zone.clone())
+                .strftime("%Y-%m-%dT%H:%M%:z"),
         )
     }
 
@@ -134,19 +147,58 @@ mod tests {
         for (name, expected) in [
             ("today", "2026-05-20T00:00+05:45 2026-05-20T10:30+05:45"),
             ("yesterday", "2026-05-19T00:00+05:45 2026-05-20T00:00+05:45"),
-            ("last_90_minutes", "2026-05-20T09:00+05:45 2026-05-20T10:30+05:45"),
-            ("last_7_days", "2026-05-14T00:00+05:45 2026-05-20T10:30+05:45"),
-            ("last_1_days", "2026-05-20T00:00+05:45 2026-05-20T10:30+05:45"),
-            ("last_2_weeks", "2026-05-11T00:00+05:45 2026-05-20T10:30+05:45"),
-            ("last_3_months", "2026-03-01T00:00+05:45 2026-05-20T10:30+05:45"),
-            ("week_to_date", "2026-05-18T00:00+05:45 2026-05-20T10:30+05:45"),
-            ("month_to_date", "2026-05-01T00:00+05:45 2026-05-20T10:30+05:45"),
-            ("quarter_to_date", "2026-04-01T00:00+05:45 2026-05-20T10:30+05:45"),
-            ("year_to_date", "2026-01-01T00:00+05:45 2026-05-20T10:30+05:45"),
-            ("previous_week", "2026-05-11T00:00+05:45 2026-05-18T00:00+05:45"),
-            ("previous_month", "2026-04-01T00:00+05:45 2026-05-01T00:00+05:45"),
-            ("previous_quarter", "2026-01-01T00:00+05:45 2026-04-01T00:00+05:45"),
-            ("previous_year", "2025-01-01T00:00+05:45 2026-01-01T00:00+05:45"),
+            (
+                "last_90_minutes",
+                "2026-05-20T09:00+05:45 2026-05-20T10:30+05:45",
+            ),
+            (
+                "last_7_days",
+                "2026-05-14T00:00+05:45 2026-05-20T10:30+05:45",
+            ),
+            (
+                "last_1_days",
+                "2026-05-20T00:00+05:45 2026-05-20T10:30+05:45",
+            ),
+            (
+                "last_2_weeks",
+                "2026-05-11T00:00+05:45 2026-05-20T10:30+05:45",
+            ),
+            (
+                "last_3_months",
+                "2026-03-01T00:00+05:45 2026-05-20T10:30+05:45",
+            ),
+            (
+                "week_to_date",
+                "2026-05-18T00:00+05:45 2026-05-20T10:30+05:45",
+            ),
+            (
+                "month_to_date",
+                "2026-05-01T00:00+05:45 2026-05-20T10:30+05:45",
+            ),
+            (
+                "quarter_to_date",
+                "2026-04-01T00:00+05:45 2026-05-20T10:30+05:45",
+            ),
+            (
+                "year_to_date",
+                "2026-01-01T00:00+05:45 2026-05-20T10:30+05:45",
+            ),
+            (
+                "previous_week",
+                "2026-05-11T00:00+05:45 2026-05-18T00:00+05:45",
+            ),
+            (
+                "previous_month",
+                "2026-04-01T00:00+05:45 2026-05-01T00:00+05:45",
+            ),
+            (
+                "previous_quarter",
+                "2026-01-01T00:00+05:45 2026-04-01T00:00+05:45",
+            ),
+            (
+                "previous_year",
+                "2025-01-01T00:00+05:45 2026-01-01T00:00+05:45",
+            ),
         ] {
             assert_eq!(resolved(name, now), expected, "{name}");
         }
@@ -181,10 +233,20 @@ mod tests {
 
     #[test]
     fn unknown_names_and_absurd_counts_are_none() {
-        let now: Zoned = "2026-05-20T10:30:00+00:00[UTC]".parse().expect("a zoned time");
-        for name in ["", "tomorrow", "last_0_days", "last_-1_days", "last_x_days", "last_7",
-            "last_7_fortnights", "last_99999999999_days", "Today"]
-        {
+        let now: Zoned = "2026-05-20T10:30:00+00:00[UTC]"
+            .parse()
+            .expect("a zoned time");
+        for name in [
+            "",
+            "tomorrow",
+            "last_0_days",
+            "last_-1_days",
+            "last_x_days",
+            "last_7",
+            "last_7_fortnights",
+            "last_99999999999_days",
+            "Today",
+        ] {
             assert_eq!(resolve(name, &now), None, "{name}");
         }
         // Further back than the calendar goes.

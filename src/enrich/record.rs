@@ -54,7 +54,9 @@ pub struct Record {
 impl Record {
     /// Whether the event came from a crawler or another program without a person.
     pub fn is_bot(&self) -> bool {
-        self.user_agent.as_ref().is_some_and(|(_, agent)| agent.is_bot)
+        self.user_agent
+            .as_ref()
+            .is_some_and(|(_, agent)| agent.is_bot)
     }
 }
 
@@ -66,10 +68,15 @@ impl Enricher {
             None => (Utm::default(), None),
         };
         let page_host = event.page.as_ref().and_then(|page| page.host.as_deref());
-        let referrer = event.referrer.as_deref().and_then(|raw| referrer::normalise(raw, page_host));
+        let referrer = event
+            .referrer
+            .as_deref()
+            .and_then(|raw| referrer::normalise(raw, page_host));
         let domain = referrer.as_ref().map(|referrer| &*referrer.domain);
         let channel = channel::classify(domain, &utm, click_id);
-        let address = event.ip_address.map(|ip| self.address(ip, property.ip_policy));
+        let address = event
+            .ip_address
+            .map(|ip| self.address(ip, property.ip_policy));
         let user_agent = event.user_agent.map(|header| {
             let agent = self.agent(&header);
             (header, agent)

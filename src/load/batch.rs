@@ -49,7 +49,10 @@ impl Batch {
         while events < limits.max_events && bytes < limits.max_bytes {
             let next = match log.try_next() {
                 Some(entry) => Some(entry),
-                None => tokio::time::timeout_at(deadline, log.next()).await.ok().flatten(),
+                None => tokio::time::timeout_at(deadline, log.next())
+                    .await
+                    .ok()
+                    .flatten(),
             };
             let Some(entry) = next else { break };
             events += entry.records.len();

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::Client;
 use quick_cache::unsync::Cache;
+use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 /// Texts of a kind that are remembered. 65,536 of 60 bytes are about 8 MB.
@@ -75,12 +75,21 @@ impl Kind {
     fn derived_columns(self) -> &'static [&'static str] {
         match self {
             Self::Referrer => &["referrer"],
-            Self::Campaign => {
-                &["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"]
-            }
-            Self::Agent => {
-                &["browser", "browser_version", "os", "os_version", "device", "is_bot::boolean"]
-            }
+            Self::Campaign => &[
+                "utm_source",
+                "utm_medium",
+                "utm_campaign",
+                "utm_term",
+                "utm_content",
+            ],
+            Self::Agent => &[
+                "browser",
+                "browser_version",
+                "os",
+                "os_version",
+                "device",
+                "is_bot::boolean",
+            ],
             _ => &[],
         }
     }
@@ -97,11 +106,14 @@ impl Kind {
         let (table, number, text) = self.names();
         let derived = self.derived_columns();
         let column_name = |column: &str| column.split("::").next().unwrap_or_default().to_owned();
-        let columns: String =
-            derived.iter().map(|column| format!(", {}", column_name(column))).collect();
+        let columns: String = derived
+            .iter()
+            .map(|column| format!(", {}", column_name(column)))
+            .collect();
         let values: String = derived.iter().map(|column| format!(", {column}")).collect();
-        let parameters: String =
-            (0..derived.len()).map(|place| format!(", ${}::text[]", place + 2)).collect();
+        let parameters: String = (0..derived.len())
+            .map(|place| format!(", ${}::text[]", place + 2))
+            .collect();
         include_str!("sql/insert_dictionary.sql")
             .replace("{table}", table)
             .replace("{number}", number)
@@ -166,7 +178,11 @@ impl Dictionary {
             // Another loader added these in between.
             self.select(client, &mut missing, &mut numbers).await?;
         }
-        debug_assert!(missing.is_empty(), "{:?} left texts without a number", self.kind);
+        debug_assert!(
+            missing.is_empty(),
+            "{:?} left texts without a number",
+            self.kind
+        );
         for (text, number) in &numbers {
             self.cache.insert(text.as_str().into(), *number);
         }
@@ -180,8 +196,9 @@ impl Dictionary {
         numbers: &mut HashMap<String, i32>,
     ) -> Result<(), tokio_postgres::Error> {
         let texts: Vec<&str> = missing.iter().map(|entry| entry.text.as_str()).collect();
-        let rows =
-            client.query_typed(&self.select_sql, &[(&texts, Type::TEXT_ARRAY)]).await?;
+        let rows = client
+            .query_typed(&self.select_sql, &[(&texts, Type::TEXT_ARRAY)])
+            .await?;
         Self::take(&rows, missing, numbers);
         Ok(())
     }
@@ -194,7 +211,12 @@ impl Dictionary {
     ) -> Result<(), tokio_postgres::Error> {
         let texts: Vec<&str> = missing.iter().map(|entry| entry.text.as_str()).collect();
         let derived: Vec<Vec<Option<&str>>> = (0..self.kind.derived_columns().len())
-            .map(|place| missing.iter().map(|entry| entry.derived[place].as_deref()).collect())
+            .map(|place| {
+                missing
+                    .iter()
+                    .map(|entry| entry.derived[place].as_deref())
+                    .collect()
+            })
             .collect();
         let mut parameters: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)> =
             vec![(&texts, Type::TEXT_ARRAY)];

@@ -50,7 +50,12 @@ pub struct Loader {
 impl Loader {
     /// A loader that writes through `pool`.
     pub fn new(pool: Pool, limits: BatchLimits) -> Self {
-        Self { pool, limits, numbering: Numbering::new(), writer: Writer::default() }
+        Self {
+            pool,
+            limits,
+            numbering: Numbering::new(),
+            writer: Writer::default(),
+        }
     }
 
     /// Runs until every writer of the log is gone and what they wrote is stored, or until `stop`,

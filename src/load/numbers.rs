@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
-use tokio_postgres::Client;
 use quick_cache::Equivalent;
 use quick_cache::unsync::Cache;
+use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use crate::enrich::record::Record;
@@ -66,9 +66,14 @@ impl Numbering {
                     missing.add(kind, text, record);
                 }
             });
-            self.visitors.note_missing(record.property_no, &record.visitor_id, &mut missing.visitors);
+            self.visitors.note_missing(
+                record.property_no,
+                &record.visitor_id,
+                &mut missing.visitors,
+            );
             if let Some(user_id) = &record.user_id {
-                self.users.note_missing(record.property_no, user_id, &mut missing.users);
+                self.users
+                    .note_missing(record.property_no, user_id, &mut missing.users);
             }
         }
 
@@ -100,7 +105,9 @@ impl Numbering {
             }
         });
         let property_no = record.property_no;
-        numbers.visitor_no = self.visitors.number(property_no, &record.visitor_id, &found.visitors);
+        numbers.visitor_no = self
+            .visitors
+            .number(property_no, &record.visitor_id, &found.visitors);
         if let Some(user_id) = &record.user_id {
             numbers.user_no = self.users.number(property_no, user_id, &found.users);
         }
@@ -157,7 +164,14 @@ fn each_text(record: &Record, mut take: impl FnMut(Kind, &str)) {
 }
 
 fn utm_values(utm: &Utm) -> [Option<&str>; 5] {
-    [&utm.source, &utm.medium, &utm.campaign, &utm.term, &utm.content].map(Option::as_deref)
+    [
+        &utm.source,
+        &utm.medium,
+        &utm.campaign,
+        &utm.term,
+        &utm.content,
+    ]
+    .map(Option::as_deref)
 }
 
 fn campaign_key(utm: &Utm) -> String {
@@ -169,10 +183,19 @@ fn derived(kind: Kind, record: &Record) -> Vec<Option<String>> {
     let owned = |text: Option<&str>| text.map(str::to_owned);
     match kind {
         Kind::Referrer => {
-            vec![record.referrer.as_ref().map(|referrer| referrer.domain.to_string())]
+            vec![
+                record
+                    .referrer
+                    .as_ref()
+                    .map(|referrer| referrer.domain.to_string()),
+            ]
         }
         Kind::Campaign => record.utm.iter().flat_map(utm_values).map(owned).collect(),
-        Kind::Agent => record.user_agent.iter().flat_map(|(_, agent)| agent_values(agent)).collect(),
+        Kind::Agent => record
+            .user_agent
+            .iter()
+            .flat_map(|(_, agent)| agent_values(agent))
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -199,7 +222,11 @@ struct Missing {
 impl Default for Missing {
     fn default() -> Self {
         let texts = Kind::ALL.map(|_| BTreeMap::new()).into();
-        Self { texts, visitors: MissingIds::new(), users: MissingIds::new() }
+        Self {
+            texts,
+            visitors: MissingIds::new(),
+            users: MissingIds::new(),
+        }
     }
 }
 
@@ -207,7 +234,10 @@ impl Missing {
     fn add(&mut self, kind: Kind, text: &str, record: &Record) {
         let texts = &mut self.texts[kind as usize];
         if !texts.contains_key(text) {
-            let entry = Entry { text: text.to_owned(), derived: derived(kind, record) };
+            let entry = Entry {
+                text: text.to_owned(),
+                derived: derived(kind, record),
+            };
             texts.insert(text.to_owned(), entry);
         }
     }
@@ -250,12 +280,18 @@ impl Equivalent<(i32, Box<str>)> for IdRef<'_> {
 
 impl Ids {
     fn new(kind: IdKind) -> Self {
-        Self { kind, cache: Cache::new(CACHED_IDS) }
+        Self {
+            kind,
+            cache: Cache::new(CACHED_IDS),
+        }
     }
 
     fn note_missing(&self, property_no: i32, id: &str, missing: &mut MissingIds) {
         if self.cache.get(&IdRef(property_no, id)).is_none() {
-            missing.entry(property_no).or_default().insert(id.to_owned());
+            missing
+                .entry(property_no)
+                .or_default()
+                .insert(id.to_owned());
         }
     }
 
@@ -275,17 +311,21 @@ impl Ids {
         let mut found = FoundIds::new();
         for (property_no, ids) in missing {
             let mut ids: Vec<String> = ids.into_iter().collect();
-            self.select(client, property_no, &mut ids, &mut found).await?;
+            self.select(client, property_no, &mut ids, &mut found)
+                .await?;
             if !ids.is_empty() {
-                self.insert(client, property_no, &mut ids, &mut found).await?;
+                self.insert(client, property_no, &mut ids, &mut found)
+                    .await?;
             }
             if !ids.is_empty() {
                 // Another loader added these in between.
-                self.select(client, property_no, &mut ids, &mut found).await?;
+                self.select(client, property_no, &mut ids, &mut found)
+                    .await?;
             }
         }
         for ((property_no, id), number) in &found {
-            self.cache.insert((*property_no, id.as_str().into()), *number);
+            self.cache
+                .insert((*property_no, id.as_str().into()), *number);
         }
         Ok(found)
     }
@@ -302,7 +342,10 @@ impl Ids {
             IdKind::User => include_str!("sql/select_users.sql"),
         };
         let rows = client
-            .query_typed(sql, &[(&property_no, Type::INT4), (&*ids, Type::TEXT_ARRAY)])
+            .query_typed(
+                sql,
+                &[(&property_no, Type::INT4), (&*ids, Type::TEXT_ARRAY)],
+            )
             .await?;
         take(&rows, property_no, ids, found);
         Ok(())
@@ -358,5 +401,9 @@ fn take(
 ) {
     let known: HashMap<String, i32> = rows.iter().map(|row| (row.get(1), row.get(0))).collect();
     ids.retain(|id| !known.contains_key(id));
-    found.extend(known.into_iter().map(|(id, number)| ((property_no, id), number)));
+    found.extend(
+        known
+            .into_iter()
+            .map(|(id, number)| ((property_no, id), number)),
+    );
 }

@@ -84,9 +84,13 @@ async fn merge(
     numbers: &[Numbers],
 ) -> Result<HashSet<Identity>, WriteError> {
     let transaction = client.transaction().await?;
-    transaction.batch_execute(include_str!("sql/create_staging.sql")).await?;
+    transaction
+        .batch_execute(include_str!("sql/create_staging.sql"))
+        .await?;
     copy(&transaction, "pg_temp.events_staging", batch, numbers).await?;
-    let rows = transaction.query_typed(include_str!("sql/merge_staging.sql"), &[]).await?;
+    let rows = transaction
+        .query_typed(include_str!("sql/merge_staging.sql"), &[])
+        .await?;
     let stored = rows
         .iter()
         .map(|row| {
@@ -104,7 +108,10 @@ async fn copy(
     batch: &Batch,
     numbers: &[Numbers],
 ) -> Result<(), tokio_postgres::Error> {
-    let statement = format!("copy {table} ({}) from stdin with (format binary)", row::COLUMNS);
+    let statement = format!(
+        "copy {table} ({}) from stdin with (format binary)",
+        row::COLUMNS
+    );
     let mut sink = pin!(transaction.copy_in(&statement).await?);
     let mut buffer = BytesMut::with_capacity(SEND_BYTES + 4_096);
     row::put_header(&mut buffer);
@@ -120,4 +127,3 @@ async fn copy(
     sink.finish().await?;
     Ok(())
 }
-

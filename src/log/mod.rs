@@ -95,8 +95,16 @@ impl LogWriter {
             .await
             .map_err(|_closed| ApiError::ShuttingDown)?;
         let (reply, receiver) = oneshot::channel();
-        let entry = Entry { records, bytes, reply, _room: room };
-        self.queue.send(entry).await.map_err(|_loader_left| ApiError::ShuttingDown)?;
+        let entry = Entry {
+            records,
+            bytes,
+            reply,
+            _room: room,
+        };
+        self.queue
+            .send(entry)
+            .await
+            .map_err(|_loader_left| ApiError::ShuttingDown)?;
         Ok(Appended(receiver))
     }
 }

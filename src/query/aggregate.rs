@@ -41,7 +41,9 @@ pub async fn answer(session: &mut Session, question: &Aggregate) -> Result<Answe
 
     let (sql, params) = rows_statement(question);
     let found = snapshot.query(&sql, &params).await?;
-    let row_count = found.first().map_or(0, |row| row.get::<_, i64>("row_count"));
+    let row_count = found
+        .first()
+        .map_or(0, |row| row.get::<_, i64>("row_count"));
     let mut answer = Answer {
         rows: found.iter().map(|row| read_row(row, question)).collect(),
         row_count: u64::try_from(row_count).unwrap_or_default(),
@@ -72,7 +74,10 @@ fn read_row(row: &Row, question: &Aggregate) -> AnswerRow {
 
 fn read_metrics(row: &Row, question: &Aggregate) -> Vec<f64> {
     (0..question.metrics.len())
-        .map(|place| row.get::<_, Option<f64>>(format!("m{place}").as_str()).unwrap_or(f64::NAN))
+        .map(|place| {
+            row.get::<_, Option<f64>>(format!("m{place}").as_str())
+                .unwrap_or(f64::NAN)
+        })
         .collect()
 }
 
@@ -99,13 +104,14 @@ fn rows_statement(question: &Aggregate) -> (String, Params) {
         }
     }
     let numbered = || groupings.iter().enumerate();
-    let keys: String =
-        numbered().map(|(place, grouping)| format!(", {} as k{place}", grouping.key)).collect();
-    let key_columns: String = numbered().map(|(place, _)| format!(", {}", place + 2)).collect();
+    let keys: String = numbered()
+        .map(|(place, grouping)| format!(", {} as k{place}", grouping.key))
+        .collect();
+    let key_columns: String = numbered()
+        .map(|(place, _)| format!(", {}", place + 2))
+        .collect();
     let texts: String = numbered()
-        .map(|(place, grouping)| {
-            format!(", {} as d{place}", in_place(&grouping.text, place))
-        })
+        .map(|(place, grouping)| format!(", {} as d{place}", in_place(&grouping.text, place)))
         .collect();
     let text_joins: Vec<String> = numbered()
         .filter_map(|(place, grouping)| Some(in_place(grouping.text_join.as_ref()?, place)))
@@ -113,7 +119,11 @@ fn rows_statement(question: &Aggregate) -> (String, Params) {
 
     // With gaps to fill the limit counts filled rows, so all are needed; one more than allowed tells
     // that there are too many.
-    let limit = if question.fill_gaps { MAX_ROWS + 1 } else { question.limit };
+    let limit = if question.fill_gaps {
+        MAX_ROWS + 1
+    } else {
+        question.limit
+    };
     let limit = params.bind(i64::try_from(limit).unwrap_or(i64::MAX), Type::INT8);
 
     let sql = include_str!("sql/aggregate.sql")
@@ -135,7 +145,10 @@ fn totals_statement(question: &Aggregate) -> (String, Params) {
     let mut params = Params::default();
     let selected = selection(&question.selection, &mut params);
     let sql = include_str!("sql/totals.sql")
-        .replace("{metrics}", metric_columns(question).trim_start_matches(", "))
+        .replace(
+            "{metrics}",
+            metric_columns(question).trim_start_matches(", "),
+        )
         .replace("{selected}", &selected);
     (sql, params)
 }
@@ -147,7 +160,9 @@ fn columns(question: &Aggregate) -> String {
 }
 
 fn in_place(template: &str, place: usize) -> String {
-    template.replace("{key}", &format!("g.k{place}")).replace("{alias}", &format!("t{place}"))
+    template
+        .replace("{key}", &format!("g.k{place}"))
+        .replace("{alias}", &format!("t{place}"))
 }
 
 /// Which events `e`, as a boolean expression. Binds the property's number as `$1`.

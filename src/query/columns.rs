@@ -61,12 +61,26 @@ const REFERRERS: &str = "left join referrers r on r.referrer_no = e.referrer_no"
 
 /// Where a dimension is stored.
 pub fn place(dimension: &Dimension) -> Place {
-    let key = |number, table, text| Place::Key(DictionaryColumn { number, table, text });
+    let key = |number, table, text| {
+        Place::Key(DictionaryColumn {
+            number,
+            table,
+            text,
+        })
+    };
     let agent = |text| {
-        Place::Attribute(DictionaryColumn { number: "agent_no", table: "agents", text })
+        Place::Attribute(DictionaryColumn {
+            number: "agent_no",
+            table: "agents",
+            text,
+        })
     };
     let campaign = |text| {
-        Place::Attribute(DictionaryColumn { number: "campaign_no", table: "campaigns", text })
+        Place::Attribute(DictionaryColumn {
+            number: "campaign_no",
+            table: "campaigns",
+            text,
+        })
     };
     match dimension {
         Dimension::Name => key("name_no", "names", "name"),
@@ -105,7 +119,11 @@ pub fn place(dimension: &Dimension) -> Place {
         },
         Dimension::Tag => Place::List {
             numbers: "tag_nos",
-            dictionary: DictionaryColumn { number: "tag_no", table: "tags", text: "tag" },
+            dictionary: DictionaryColumn {
+                number: "tag_no",
+                table: "tags",
+                text: "tag",
+            },
         },
         Dimension::VisitorId => Place::Identity(DictionaryColumn {
             number: "visitor_no",
@@ -150,14 +168,21 @@ pub fn grouping(dimension: &Dimension, params: &mut Params) -> Grouping {
                 text: "{key}".to_owned(),
             }
         }
-        Place::List { numbers, dictionary } => {
+        Place::List {
+            numbers,
+            dictionary,
+        } => {
             let join = match numbers {
                 "category_nos" => {
                     "left join lateral unnest(e.category_nos) as in_category (no) on true"
                 }
                 _ => "left join lateral unnest(e.tag_nos) as in_tag (no) on true",
             };
-            let alias = if numbers == "category_nos" { "in_category" } else { "in_tag" };
+            let alias = if numbers == "category_nos" {
+                "in_category"
+            } else {
+                "in_tag"
+            };
             Grouping {
                 key: format!("coalesce({alias}.no, 0)"),
                 key_joins: vec![join],
@@ -192,7 +217,12 @@ pub fn grouping(dimension: &Dimension, params: &mut Params) -> Grouping {
 }
 
 fn inline(key: String) -> Grouping {
-    Grouping { key, key_joins: Vec::new(), text_join: None, text: "{key}".to_owned() }
+    Grouping {
+        key,
+        key_joins: Vec::new(),
+        text_join: None,
+        text: "{key}".to_owned(),
+    }
 }
 
 fn joined_text(column: DictionaryColumn) -> String {

@@ -59,7 +59,10 @@ pub struct StoredEvent {
 impl StoredEvent {
     /// Where the event is in a list.
     pub fn position(&self) -> EventPosition {
-        EventPosition { time_us: self.time.as_microsecond(), event_id: self.event_id }
+        EventPosition {
+            time_us: self.time.as_microsecond(),
+            event_id: self.event_id,
+        }
     }
 
     fn from_row(row: &Row) -> Self {
@@ -99,7 +102,9 @@ impl StoredEvent {
             author: row.get("author"),
             categories: row.get::<_, Option<_>>("categories").unwrap_or_default(),
             tags: row.get::<_, Option<_>>("tags").unwrap_or_default(),
-            properties: row.get::<_, Option<Json<_>>>("properties").map(|Json(value)| value),
+            properties: row
+                .get::<_, Option<Json<_>>>("properties")
+                .map(|Json(value)| value),
         }
     }
 }
@@ -135,7 +140,11 @@ pub async fn list(session: &mut Session, question: &ListEvents) -> Result<EventP
     let snapshot = session.snapshot().await?;
     let rows = snapshot.query(&sql, &params).await?;
     Ok(EventPage {
-        events: rows.iter().take(question.page_size).map(StoredEvent::from_row).collect(),
+        events: rows
+            .iter()
+            .take(question.page_size)
+            .map(StoredEvent::from_row)
+            .collect(),
         has_more: rows.len() > question.page_size,
     })
 }
@@ -178,5 +187,9 @@ fn search_ranges(event_id: Uuid) -> Vec<(Timestamp, Timestamp)> {
     };
     let id_us = crate::domain::event::time_of_id_us(event_id);
     let everything = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
-    id_us.into_iter().flat_map(near).chain([everything]).collect()
+    id_us
+        .into_iter()
+        .flat_map(near)
+        .chain([everything])
+        .collect()
 }

@@ -17,12 +17,16 @@ pub fn condition(filter: &Filter, params: &mut Params) -> String {
         Filter::All(filters) => combined(filters, " and ", "true", params),
         Filter::Any(filters) => combined(filters, " or ", "false", params),
         Filter::Not(inner) => format!("({} is not true)", condition(inner, params)),
-        Filter::Text { dimension, comparison, values } => {
-            text(dimension, *comparison, values, params)
-        }
-        Filter::Number { measure, comparison, value } => {
-            number(measure, *comparison, *value, params)
-        }
+        Filter::Text {
+            dimension,
+            comparison,
+            values,
+        } => text(dimension, *comparison, values, params),
+        Filter::Number {
+            measure,
+            comparison,
+            value,
+        } => number(measure, *comparison, *value, params),
         Filter::Absent(Field::Dimension(dimension)) => absent(dimension, params),
         Filter::Absent(Field::Measure(measure)) => match measure {
             Measure::Duration => "(e.duration_ms is null)".to_owned(),
@@ -33,7 +37,10 @@ pub fn condition(filter: &Filter, params: &mut Params) -> String {
 }
 
 fn combined(filters: &[Filter], operator: &str, of_none: &str, params: &mut Params) -> String {
-    let parts: Vec<String> = filters.iter().map(|filter| condition(filter, params)).collect();
+    let parts: Vec<String> = filters
+        .iter()
+        .map(|filter| condition(filter, params))
+        .collect();
     if parts.is_empty() {
         return of_none.to_owned();
     }
@@ -59,18 +66,29 @@ fn text(
                 "(e.{number} in (select {number} from {table} where property_no = $1 and {compared}))"
             )
         }
-        Place::List { numbers, dictionary } => {
+        Place::List {
+            numbers,
+            dictionary,
+        } => {
             let compared = compare(dictionary.text, comparison, values, params);
             let (number, table) = (dictionary.number, dictionary.table);
             format!("(e.{numbers} && (select array_agg({number}) from {table} where {compared}))")
         }
         Place::Inline(expression) => compare(expression, comparison, values, params),
-        Place::Channel => {
-            compare(&CHANNEL_TEXT.replace("{key}", "e.channel"), comparison, values, params)
-        }
+        Place::Channel => compare(
+            &CHANNEL_TEXT.replace("{key}", "e.channel"),
+            comparison,
+            values,
+            params,
+        ),
         Place::Property(key) => {
             let key = params.bind(key, Type::TEXT);
-            compare(&format!("(e.properties ->> {key})"), comparison, values, params)
+            compare(
+                &format!("(e.properties ->> {key})"),
+                comparison,
+                values,
+                params,
+            )
         }
     }
 }

@@ -10,8 +10,11 @@ use super::aggregate::{Answer, AnswerRow};
 
 /// Gives every combination of dimension values a row in every bucket, and brings all in order.
 pub fn fill(answer: &mut Answer, question: &Aggregate) -> Result<(), ApiError> {
-    let mut combinations: BTreeSet<Vec<String>> =
-        answer.rows.iter().map(|row| row.dimensions.clone()).collect();
+    let mut combinations: BTreeSet<Vec<String>> = answer
+        .rows
+        .iter()
+        .map(|row| row.dimensions.clone())
+        .collect();
     if question.dimensions.is_empty() {
         combinations.insert(Vec::new());
     }
@@ -24,19 +27,32 @@ pub fn fill(answer: &mut Answer, question: &Aggregate) -> Result<(), ApiError> {
         });
     }
 
-    let present: HashSet<(usize, Vec<String>)> =
-        answer.rows.iter().map(|row| (row.bucket, row.dimensions.clone())).collect();
-    let nothing: Vec<f64> = question.metrics.iter().map(|metric| metric.of_nothing()).collect();
+    let present: HashSet<(usize, Vec<String>)> = answer
+        .rows
+        .iter()
+        .map(|row| (row.bucket, row.dimensions.clone()))
+        .collect();
+    let nothing: Vec<f64> = question
+        .metrics
+        .iter()
+        .map(|metric| metric.of_nothing())
+        .collect();
     for dimensions in combinations {
         for bucket in 0..question.buckets.count() {
             let key = (bucket, dimensions.clone());
             if !present.contains(&key) {
                 let (bucket, dimensions) = key;
-                answer.rows.push(AnswerRow { bucket, dimensions, metrics: nothing.clone() });
+                answer.rows.push(AnswerRow {
+                    bucket,
+                    dimensions,
+                    metrics: nothing.clone(),
+                });
             }
         }
     }
-    answer.rows.sort_by(|one, other| compare(one, other, &question.order));
+    answer
+        .rows
+        .sort_by(|one, other| compare(one, other, &question.order));
     answer.row_count = answer.rows.len() as u64;
     answer.rows.truncate(question.limit);
     Ok(())
@@ -56,7 +72,15 @@ fn compare(one: &AnswerRow, other: &AnswerRow, order: &[Sort]) -> Ordering {
                 one.total_cmp(&other)
             }
         };
-        if sort.descending { ascending.reverse() } else { ascending }
+        if sort.descending {
+            ascending.reverse()
+        } else {
+            ascending
+        }
     };
-    order.iter().map(by_key).find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
+    order
+        .iter()
+        .map(by_key)
+        .find(|ordering| ordering.is_ne())
+        .unwrap_or(Ordering::Equal)
 }

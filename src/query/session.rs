@@ -41,9 +41,19 @@ impl Session {
             .await
             .map_err(|error| failure(error, limit))?;
         // A number that we format ourselves: `set` takes no parameters.
-        let set = format!("set local statement_timeout = {}", limit.0.as_millis().max(1));
-        transaction.batch_execute(&set).await.map_err(|error| failure(error, limit))?;
-        Ok(Snapshot { transaction, cancel_token, limit })
+        let set = format!(
+            "set local statement_timeout = {}",
+            limit.0.as_millis().max(1)
+        );
+        transaction
+            .batch_execute(&set)
+            .await
+            .map_err(|error| failure(error, limit))?;
+        Ok(Snapshot {
+            transaction,
+            cancel_token,
+            limit,
+        })
     }
 }
 
@@ -84,9 +94,17 @@ fn failure(error: tokio_postgres::Error, limit: TimeLimit) -> ApiError {
         return ApiError::QueryTimeout { limit: limit.0 };
     }
     if pg_error::is_bad_regex(&error) {
-        let said = error.as_db_error().map(|error| error.message()).unwrap_or_default();
-        let reason = said.strip_prefix("invalid regular expression: ").unwrap_or("it is invalid");
-        return ApiError::invalid("filter", format!("a regular expression does not parse: {reason}"));
+        let said = error
+            .as_db_error()
+            .map(|error| error.message())
+            .unwrap_or_default();
+        let reason = said
+            .strip_prefix("invalid regular expression: ")
+            .unwrap_or("it is invalid");
+        return ApiError::invalid(
+            "filter",
+            format!("a regular expression does not parse: {reason}"),
+        );
     }
     StoreError::from(error).into()
 }

@@ -11,9 +11,9 @@ use crate::pb;
 use crate::pb::server::admin_service_server::AdminService;
 use crate::store::keys::{self, Created, KeyList};
 use crate::store::{StoreError, properties};
+use crate::validate::property as validate;
 use crate::validate::question::page_size;
 use crate::validate::rules::Violations;
-use crate::validate::property as validate;
 
 use super::convert;
 use super::scope::Scope;
@@ -33,14 +33,20 @@ impl AdminService for Admin {
     ) -> Result<Response<pb::CreatePropertyResponse>, Status> {
         let scope = Scope::of(&request)?;
         if scope.only_property().is_some() {
-            return Err(ApiError::KeyNotAllowed { needs: "a server-wide admin key" }.into());
+            return Err(ApiError::KeyNotAllowed {
+                needs: "a server-wide admin key",
+            }
+            .into());
         }
         let property = required(request.into_inner().property, "property")?;
         let (name, settings) = validate::create(property)?;
         let created = properties::create(&scope.core.pool, &name, &settings)
             .await
             .map_err(ApiError::from)?
-            .ok_or(ApiError::AlreadyExists { kind: "property", name })?;
+            .ok_or(ApiError::AlreadyExists {
+                kind: "property",
+                name,
+            })?;
         refresh(&scope).await?;
         let property = Some(convert::property(created));
         Ok(Response::new(pb::CreatePropertyResponse { property }))
@@ -64,10 +70,14 @@ impl AdminService for Admin {
         let request = request.into_inner();
         let size = read_page_size(request.page_size)?;
         let [after] = decode_token(&request.page_token)?;
-        let mut found =
-            properties::list(&scope.core.pool, scope.only_property(), &after, size as i64 + 1)
-                .await
-                .map_err(ApiError::from)?;
+        let mut found = properties::list(
+            &scope.core.pool,
+            scope.only_property(),
+            &after,
+            size as i64 + 1,
+        )
+        .await
+        .map_err(ApiError::from)?;
         let has_more = found.len() > size;
         found.truncate(size);
         let next_page_token = match found.last() {
@@ -75,7 +85,10 @@ impl AdminService for Admin {
             _ => String::new(),
         };
         let properties = found.into_iter().map(convert::property).collect();
-        Ok(Response::new(pb::ListPropertiesResponse { properties, next_page_token }))
+        Ok(Response::new(pb::ListPropertiesResponse {
+            properties,
+            next_page_token,
+        }))
     }
 
     async fn update_property(
@@ -90,7 +103,10 @@ impl AdminService for Admin {
         let updated = properties::update(&scope.core.pool, &current.name, &settings)
             .await
             .map_err(ApiError::from)?
-            .ok_or(ApiError::NotFound { kind: "property", name: current.name })?;
+            .ok_or(ApiError::NotFound {
+                kind: "property",
+                name: current.name,
+            })?;
         refresh(&scope).await?;
         let property = Some(convert::property(updated));
         Ok(Response::new(pb::UpdatePropertyResponse { property }))
@@ -151,7 +167,9 @@ impl AdminService for Admin {
             after,
             count: size as i64 + 1,
         };
-        let mut found = keys::list(&scope.core.pool, list).await.map_err(ApiError::from)?;
+        let mut found = keys::list(&scope.core.pool, list)
+            .await
+            .map_err(ApiError::from)?;
         let has_more = found.len() > size;
         found.truncate(size);
         let next_page_token = match found.last() {
@@ -161,7 +179,10 @@ impl AdminService for Admin {
             _ => String::new(),
         };
         let keys = found.into_iter().map(convert::key).collect();
-        Ok(Response::new(pb::ListKeysResponse { keys, next_page_token }))
+        Ok(Response::new(pb::ListKeysResponse {
+            keys,
+            next_page_token,
+        }))
     }
 
     async fn revoke_key(
@@ -179,9 +200,14 @@ impl AdminService for Admin {
         let revoked = keys::revoke(&scope.core.pool, &key_id, scope.only_property())
             .await
             .map_err(ApiError::from)?
-            .ok_or(ApiError::NotFound { kind: "key", name: key_id })?;
+            .ok_or(ApiError::NotFound {
+                kind: "key",
+                name: key_id,
+            })?;
         refresh(&scope).await?;
-        Ok(Response::new(pb::RevokeKeyResponse { key: Some(convert::key(revoked)) }))
+        Ok(Response::new(pb::RevokeKeyResponse {
+            key: Some(convert::key(revoked)),
+        }))
     }
 }
 
@@ -190,7 +216,10 @@ fn required<T>(value: Option<T>, field: &str) -> Result<T, ApiError> {
 }
 
 fn no_property(name: &str) -> ApiError {
-    ApiError::NotFound { kind: "property", name: name.chars().take(64).collect() }
+    ApiError::NotFound {
+        kind: "property",
+        name: name.chars().take(64).collect(),
+    }
 }
 
 /// The property of that name, if the caller may know of it.
@@ -211,7 +240,12 @@ async fn find_property(
 
 /// This server knows of the change at once; others within the directory's refresh.
 async fn refresh(scope: &Scope) -> Result<(), ApiError> {
-    scope.core.directory.refresh().await.map_err(|error: StoreError| error.into())
+    scope
+        .core
+        .directory
+        .refresh()
+        .await
+        .map_err(|error: StoreError| error.into())
 }
 
 fn read_page_size(size: i32) -> Result<usize, ApiError> {

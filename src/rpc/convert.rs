@@ -32,7 +32,11 @@ pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
 /// The error of a call whose one event, at `field`, was refused.
 pub fn refused_call(refused: Refused, field: &str) -> ApiError {
     let violations = refused.violations.into_iter();
-    ApiError::InvalidFields(violations.map(|violation| violation.within(field)).collect())
+    ApiError::InvalidFields(
+        violations
+            .map(|violation| violation.within(field))
+            .collect(),
+    )
 }
 
 /// What became of an event.
@@ -75,8 +79,16 @@ pub fn aggregate_response(
         metrics,
     });
     pb::AggregateResponse {
-        dimensions: question.dimensions.iter().map(ToString::to_string).collect(),
-        metrics: question.metrics.iter().map(|metric| metric.name().to_owned()).collect(),
+        dimensions: question
+            .dimensions
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        metrics: question
+            .metrics
+            .iter()
+            .map(|metric| metric.name().to_owned())
+            .collect(),
         rows: answer.rows.into_iter().map(row).collect(),
         totals,
         metadata: Some(pb::AnswerMetadata {
@@ -124,22 +136,34 @@ pub fn stored_event(event: StoredEvent) -> pb::StoredEvent {
         visitor_id: event.visitor_id,
         user_id: event.user_id.unwrap_or_default(),
         session_id: event.session_id.unwrap_or_default(),
-        page: page(event.host.as_deref(), event.path.as_deref(), event.query.as_deref()),
+        page: page(
+            event.host.as_deref(),
+            event.path.as_deref(),
+            event.query.as_deref(),
+        ),
         title: event.title.unwrap_or_default(),
         referrer: event.referrer_url.unwrap_or_default(),
         user_agent: event.user_agent.unwrap_or_default(),
-        ip_address: event.ip_address.map(|ip| ip.to_string()).unwrap_or_default(),
+        ip_address: event
+            .ip_address
+            .map(|ip| ip.to_string())
+            .unwrap_or_default(),
         language: event.language.unwrap_or_default(),
         screen: event.screen.unwrap_or_default(),
         duration: event.duration_ms.map(duration),
-        scroll_depth: event.scroll_bp.map(|hundredths| f64::from(hundredths) / 100.0),
+        scroll_depth: event
+            .scroll_bp
+            .map(|hundredths| f64::from(hundredths) / 100.0),
         page_type: event.page_type.unwrap_or_default(),
         author: event.author.unwrap_or_default(),
         categories: event.categories,
         tags: event.tags,
         properties: event.properties.and_then(json_object),
     };
-    pb::StoredEvent { event: Some(event), derived: Some(derived) }
+    pb::StoredEvent {
+        event: Some(event),
+        derived: Some(derived),
+    }
 }
 
 /// The scheme is not stored, so a page with a host comes back without one.
@@ -158,7 +182,10 @@ fn page(host: Option<&str>, path: Option<&str>, query: Option<&str>) -> String {
 }
 
 fn duration(ms: i32) -> prost_types::Duration {
-    prost_types::Duration { seconds: i64::from(ms / 1_000), nanos: ms % 1_000 * 1_000_000 }
+    prost_types::Duration {
+        seconds: i64::from(ms / 1_000),
+        nanos: ms % 1_000 * 1_000_000,
+    }
 }
 
 fn json_object(json: serde_json::Value) -> Option<Struct> {
@@ -178,7 +205,10 @@ fn json_value(json: serde_json::Value) -> Value {
             values: values.into_iter().map(json_value).collect(),
         }),
         serde_json::Value::Object(fields) => Kind::StructValue(Struct {
-            fields: fields.into_iter().map(|(key, value)| (key, json_value(value))).collect(),
+            fields: fields
+                .into_iter()
+                .map(|(key, value)| (key, json_value(value)))
+                .collect(),
         }),
     };
     Value { kind: Some(kind) }

@@ -45,7 +45,11 @@ pub struct Gate {
 impl Gate {
     /// A gate that is closed until [`Self::open`]; it closes again when `draining` is cancelled.
     pub fn new(authentication: Authentication, draining: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { authentication, core: OnceLock::new(), draining })
+        Arc::new(Self {
+            authentication,
+            core: OnceLock::new(),
+            draining,
+        })
     }
 
     /// Lets calls in from now on.
@@ -55,7 +59,9 @@ impl Gate {
     }
 
     async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Scope>, ApiError> {
-        let Some(needed) = needed_key(path) else { return Ok(None) };
+        let Some(needed) = needed_key(path) else {
+            return Ok(None);
+        };
         if self.draining.is_cancelled() {
             return Err(ApiError::ShuttingDown);
         }
@@ -63,9 +69,15 @@ impl Gate {
         let property = match self.authentication {
             Authentication::Keys => {
                 let key = bearer_key(headers)?;
-                let owner = core.directory.owner_of(&key).await.ok_or(ApiError::KeyInvalid)?;
+                let owner = core
+                    .directory
+                    .owner_of(&key)
+                    .await
+                    .ok_or(ApiError::KeyInvalid)?;
                 if owner.kind != needed {
-                    return Err(ApiError::KeyNotAllowed { needs: needed.needed() });
+                    return Err(ApiError::KeyNotAllowed {
+                        needs: needed.needed(),
+                    });
                 }
                 owner.property
             }
@@ -74,11 +86,18 @@ impl Gate {
                 let name = headers.get(PROPERTY_HEADER).map(|name| name.to_str());
                 let name = name.unwrap_or(Ok(DEFAULT_PROPERTY)).unwrap_or_default();
                 let property = core.directory.property(name).await;
-                let unknown = || ApiError::NotFound { kind: "property", name: name.to_owned() };
+                let unknown = || ApiError::NotFound {
+                    kind: "property",
+                    name: name.to_owned(),
+                };
                 Some(property.ok_or_else(unknown)?)
             }
         };
-        Ok(Some(Scope::new(Arc::clone(core), property, deadline(headers))))
+        Ok(Some(Scope::new(
+            Arc::clone(core),
+            property,
+            deadline(headers),
+        )))
     }
 }
 
@@ -93,7 +112,9 @@ fn needed_key(path: &str) -> Option<KeyKind> {
 }
 
 fn bearer_key(headers: &HeaderMap) -> Result<Key, ApiError> {
-    let header = headers.get(header::AUTHORIZATION).ok_or(ApiError::KeyMissing)?;
+    let header = headers
+        .get(header::AUTHORIZATION)
+        .ok_or(ApiError::KeyMissing)?;
     let text = header.to_str().map_err(|_| ApiError::KeyInvalid)?;
     let (scheme, key) = text.split_once(' ').ok_or(ApiError::KeyMissing)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
@@ -129,7 +150,10 @@ impl<S> Layer<S> for GateLayer {
     type Service = GateService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        GateService { gate: Arc::clone(&self.0), inner }
+        GateService {
+            gate: Arc::clone(&self.0),
+            inner,
+        }
     }
 }
 
@@ -195,10 +219,22 @@ mod tests {
 
     #[test]
     fn every_service_of_ours_needs_a_key() {
-        assert_eq!(needed_key("/tallymark.v1.IngestService/StreamEvents"), Some(KeyKind::Write));
-        assert_eq!(needed_key("/tallymark.v1.QueryService/Aggregate"), Some(KeyKind::Read));
-        assert_eq!(needed_key("/tallymark.v1.AdminService/CreateKey"), Some(KeyKind::Admin));
-        assert_eq!(needed_key("/tallymark.v1.NewService/New"), Some(KeyKind::Admin));
+        assert_eq!(
+            needed_key("/tallymark.v1.IngestService/StreamEvents"),
+            Some(KeyKind::Write)
+        );
+        assert_eq!(
+            needed_key("/tallymark.v1.QueryService/Aggregate"),
+            Some(KeyKind::Read)
+        );
+        assert_eq!(
+            needed_key("/tallymark.v1.AdminService/CreateKey"),
+            Some(KeyKind::Admin)
+        );
+        assert_eq!(
+            needed_key("/tallymark.v1.NewService/New"),
+            Some(KeyKind::Admin)
+        );
         assert_eq!(needed_key("/grpc.health.v1.Health/Check"), None);
     }
 }

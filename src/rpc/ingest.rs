@@ -40,15 +40,23 @@ impl IngestService for Ingest {
     ) -> Result<Response<pb::IngestEventResponse>, Status> {
         let scope = Scope::of(&request)?;
         let property = scope.property()?;
-        let event =
-            request.into_inner().event.ok_or_else(|| ApiError::invalid("event", "is absent"))?;
+        let event = request
+            .into_inner()
+            .event
+            .ok_or_else(|| ApiError::invalid("event", "is absent"))?;
 
         let bytes = event.encoded_len() + RECORD_BYTES;
         let event = event::validate(event, property, Timestamp::now().as_microsecond())
             .map_err(|refused| convert::refused_call(refused, "event"))?;
         let event_id = event.event_id;
         let record = scope.core.enricher.enrich(event, property);
-        let outcomes = scope.core.log.append(vec![record], bytes).await?.committed().await?;
+        let outcomes = scope
+            .core
+            .log
+            .append(vec![record], bytes)
+            .await?
+            .committed()
+            .await?;
 
         let verdict = match outcomes.first() {
             Some(Outcome::Stored) => Verdict::Accepted,
@@ -146,7 +154,9 @@ impl EventStream {
 
     /// Waits for the oldest batch and adds it to the summary.
     async fn settle_one(&mut self) -> Result<(), Status> {
-        let Some(pending) = self.pending.pop_front() else { return Ok(()) };
+        let Some(pending) = self.pending.pop_front() else {
+            return Ok(());
+        };
         let outcomes = match pending.appended {
             Some(appended) => appended.committed().await?,
             None => Vec::new(),
@@ -163,7 +173,8 @@ impl EventStream {
                     self.summary.add(Some(event_id), verdict);
                 }
                 Err(refused) => {
-                    self.summary.add(refused.event_id, Verdict::Rejected(refused.violations));
+                    self.summary
+                        .add(refused.event_id, Verdict::Rejected(refused.violations));
                 }
             }
         }

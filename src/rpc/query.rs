@@ -29,7 +29,9 @@ impl QueryService for Query {
         let question = question::aggregate(request.into_inner(), scope.property()?, now)?;
         let mut session = Session::open(&scope.core.pool, scope.time_limit()).await?;
         let answer = aggregate::answer(&mut session, &question).await?;
-        Ok(Response::new(convert::aggregate_response(&question, answer, now)))
+        Ok(Response::new(convert::aggregate_response(
+            &question, answer, now,
+        )))
     }
 
     async fn get_event(
@@ -44,8 +46,13 @@ impl QueryService for Query {
         let mut session = Session::open(&scope.core.pool, scope.time_limit()).await?;
         let event = events::get(&mut session, property_no, event_id)
             .await?
-            .ok_or_else(|| ApiError::NotFound { kind: "event", name: event_id.to_string() })?;
-        Ok(Response::new(pb::GetEventResponse { event: Some(convert::stored_event(event)) }))
+            .ok_or_else(|| ApiError::NotFound {
+                kind: "event",
+                name: event_id.to_string(),
+            })?;
+        Ok(Response::new(pb::GetEventResponse {
+            event: Some(convert::stored_event(event)),
+        }))
     }
 
     async fn list_events(
@@ -59,12 +66,18 @@ impl QueryService for Query {
         let page = events::list(&mut session, &question).await?;
         let next_page_token = match page.events.last() {
             Some(last) if page.has_more => page_token::encode(
-                &page_token::Token { range: question.selection.range, after: last.position() },
+                &page_token::Token {
+                    range: question.selection.range,
+                    after: last.position(),
+                },
                 question_hash,
             ),
             _ => String::new(),
         };
         let events = page.events.into_iter().map(convert::stored_event).collect();
-        Ok(Response::new(pb::ListEventsResponse { events, next_page_token }))
+        Ok(Response::new(pb::ListEventsResponse {
+            events,
+            next_page_token,
+        }))
     }
 }

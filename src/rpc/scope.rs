@@ -49,7 +49,11 @@ impl Scope {
         property: Option<Arc<Property>>,
         deadline: Option<Duration>,
     ) -> Self {
-        Self { core, property, deadline }
+        Self {
+            core,
+            property,
+            deadline,
+        }
     }
 
     /// The scope that the gate gave the request.
@@ -61,12 +65,16 @@ impl Scope {
 
     /// The property whose events are sent or asked about.
     pub fn property(&self) -> Result<&Arc<Property>, ApiError> {
-        self.property.as_ref().ok_or(ApiError::KeyNotAllowed { needs: "a key of one property" })
+        self.property.as_ref().ok_or(ApiError::KeyNotAllowed {
+            needs: "a key of one property",
+        })
     }
 
     /// The name of the only property that the caller may manage; `None` when it may manage all.
     pub fn only_property(&self) -> Option<&str> {
-        self.property.as_ref().map(|property| property.name.as_str())
+        self.property
+            .as_ref()
+            .map(|property| property.name.as_str())
     }
 
     /// The longest that a question of this call may take.

@@ -8,8 +8,8 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
-use tonic_health::server::{HealthReporter, HealthService};
 use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::pb;
 use crate::pb::server::admin_service_server::AdminServiceServer;
@@ -67,7 +67,9 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .layer(GateLayer(gate))
-        .add_service(HealthServer::new(HealthService::from_health_reporter(health)))
+        .add_service(HealthServer::new(HealthService::from_health_reporter(
+            health,
+        )))
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
         .add_service(ingest)

@@ -18,12 +18,19 @@ pub fn explain(status: Status) -> Status {
         _ => false,
     };
     if is_too_large {
-        return ApiError::MessageTooLarge { limit_bytes: MAX_MESSAGE_BYTES }.into();
+        return ApiError::MessageTooLarge {
+            limit_bytes: MAX_MESSAGE_BYTES,
+        }
+        .into();
     }
     let is_malformed = status.code() == Code::Internal
-        && ["Error decompressing", "protocol error", "Missing request message"]
-            .iter()
-            .any(|start| message.starts_with(start));
+        && [
+            "Error decompressing",
+            "protocol error",
+            "Missing request message",
+        ]
+        .iter()
+        .any(|start| message.starts_with(start));
     if is_malformed {
         let reason = match message.starts_with("Error decompressing") {
             true => "it does not decompress".to_owned(),
@@ -36,10 +43,19 @@ pub fn explain(status: Status) -> Status {
 
 /// The same for a response that has ended before any message.
 pub fn explain_response(response: Response<Body>) -> Response<Body> {
-    let Some(status) = Status::from_header_map(response.headers()) else { return response };
-    if !matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted | Code::Internal) {
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return response;
+    };
+    if !matches!(
+        status.code(),
+        Code::OutOfRange | Code::ResourceExhausted | Code::Internal
+    ) {
         return response;
     }
     let is_ours = !status.details().is_empty();
-    if is_ours { response } else { explain(status).into_http() }
+    if is_ours {
+        response
+    } else {
+        explain(status).into_http()
+    }
 }

@@ -87,7 +87,10 @@ impl Directory {
             if let Err(error) = &refreshed
                 && was_reachable
             {
-                warn!(error = causes(error), "keys and properties could not be refreshed");
+                warn!(
+                    error = causes(error),
+                    "keys and properties could not be refreshed"
+                );
             }
             was_reachable = refreshed.is_ok();
         }
@@ -107,7 +110,10 @@ impl Directory {
             last > asked_at || asked_at.duration_since(last) < UNKNOWN_KEY_REFRESH_EVERY
         });
         if !is_recent && let Err(error) = self.read(&mut last_refresh).await {
-            debug!(error = causes(&error), "keys could not be refreshed for an unknown one");
+            debug!(
+                error = causes(&error),
+                "keys could not be refreshed for an unknown one"
+            );
         }
     }
 
@@ -115,7 +121,10 @@ impl Directory {
         let started = Instant::now();
         let client = self.pool.get().await?;
         let mut snapshot = Snapshot::default();
-        for row in client.query(include_str!("sql/all_properties.sql"), &[]).await? {
+        for row in client
+            .query(include_str!("sql/all_properties.sql"), &[])
+            .await?
+        {
             let zone: String = row.get("time_zone");
             let retention_days: Option<i32> = row.get("retention_days");
             let property_no = row.get("property_no");
@@ -130,17 +139,27 @@ impl Directory {
             };
             snapshot.properties.insert(property_no, Arc::new(property));
         }
-        for row in client.query(include_str!("sql/valid_keys.sql"), &[]).await? {
+        for row in client
+            .query(include_str!("sql/valid_keys.sql"), &[])
+            .await?
+        {
             let sha256: Vec<u8> = row.get("secret_sha256");
             let (Some(kind), Ok(sha256)) =
                 (KeyKind::from_number(row.get("kind")), sha256.try_into())
             else {
                 continue;
             };
-            let key = StoredKey { kind, property_no: row.get("property_no"), sha256 };
+            let key = StoredKey {
+                kind,
+                property_no: row.get("property_no"),
+                sha256,
+            };
             snapshot.keys.insert(row.get("key_id"), key);
         }
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        *self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         *last_refresh = Some(started);
         Ok(())
     }
@@ -168,13 +187,20 @@ impl Directory {
             Some(property_no) => Some(Arc::clone(snapshot.properties.get(&property_no)?)),
             None => None,
         };
-        Some(KeyOwner { kind: stored.kind, property })
+        Some(KeyOwner {
+            kind: stored.kind,
+            property,
+        })
     }
 
     /// The property of that name.
     pub async fn property(&self, name: &str) -> Option<Arc<Property>> {
         let find = |snapshot: &Snapshot| {
-            snapshot.properties.values().find(|property| property.name == name).cloned()
+            snapshot
+                .properties
+                .values()
+                .find(|property| property.name == name)
+                .cloned()
         };
         if let Some(property) = find(&self.snapshot()) {
             return Some(property);

@@ -61,7 +61,13 @@ pub async fn create(
     let created = client
         .query_opt(
             include_str!("sql/create_key.sql"),
-            &[&key.id, &key.kind.number(), &property, &key.sha256().as_slice(), &label],
+            &[
+                &key.id,
+                &key.kind.number(),
+                &property,
+                &key.sha256().as_slice(),
+                &label,
+            ],
         )
         .await;
     match created {
@@ -92,7 +98,13 @@ pub async fn list(pool: &Pool, list: KeyList<'_>) -> Result<Vec<KeyDescription>,
     let rows = client
         .query(
             include_str!("sql/list_keys.sql"),
-            &[&list.property, &list.include_revoked, &after_time, &after_id, &list.count],
+            &[
+                &list.property,
+                &list.include_revoked,
+                &after_time,
+                &after_id,
+                &list.count,
+            ],
         )
         .await?;
     Ok(rows.iter().map(KeyDescription::from_row).collect())
@@ -105,6 +117,8 @@ pub async fn revoke(
     property: Option<&str>,
 ) -> Result<Option<KeyDescription>, StoreError> {
     let client = pool.get().await?;
-    let row = client.query_opt(include_str!("sql/revoke_key.sql"), &[&key_id, &property]).await?;
+    let row = client
+        .query_opt(include_str!("sql/revoke_key.sql"), &[&key_id, &property])
+        .await?;
     Ok(row.as_ref().map(KeyDescription::from_row))
 }

@@ -44,19 +44,27 @@ pub enum MigrationError {
 /// Applies what is missing. Several servers may call this at once; they wait for one another.
 pub async fn apply(pool: &Pool) -> Result<(), MigrationError> {
     let mut client = pool.get().await?;
-    client.execute("select pg_advisory_lock($1)", &[&LOCK_KEY]).await?;
+    client
+        .execute("select pg_advisory_lock($1)", &[&LOCK_KEY])
+        .await?;
     let result = apply_locked(&mut client).await;
-    client.execute("select pg_advisory_unlock($1)", &[&LOCK_KEY]).await?;
+    client
+        .execute("select pg_advisory_unlock($1)", &[&LOCK_KEY])
+        .await?;
     result
 }
 
 async fn apply_locked(client: &mut deadpool_postgres::Client) -> Result<(), MigrationError> {
-    client.batch_execute(include_str!("sql/create_schema_migrations.sql")).await?;
-    let rows = client
-        .query("select name, sha256 from schema_migrations order by name", &[])
+    client
+        .batch_execute(include_str!("sql/create_schema_migrations.sql"))
         .await?;
-    let applied: Vec<(String, Vec<u8>)> =
-        rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let rows = client
+        .query(
+            "select name, sha256 from schema_migrations order by name",
+            &[],
+        )
+        .await?;
+    let applied: Vec<(String, Vec<u8>)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
 
     for (name, sha256) in &applied {
         let Some((_, text)) = MIGRATIONS.iter().find(|(known, _)| known == name) else {
@@ -70,7 +78,10 @@ async fn apply_locked(client: &mut deadpool_postgres::Client) -> Result<(), Migr
         if applied.iter().any(|(known, _)| known == name) {
             continue;
         }
-        let failed = |source| MigrationError::Failed { name: (*name).to_owned(), source };
+        let failed = |source| MigrationError::Failed {
+            name: (*name).to_owned(),
+            source,
+        };
         let transaction = client.transaction().await?;
         transaction.batch_execute(text).await.map_err(failed)?;
         transaction

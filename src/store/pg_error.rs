@@ -12,7 +12,9 @@ pub fn is_passing(error: &Error) -> bool {
     };
     // Classes of PostgreSQL's appendix A: connection exception, transaction rollback, insufficient
     // resources, operator intervention, system error.
-    ["08", "40", "53", "57", "58"].iter().any(|class| state.code().starts_with(class))
+    ["08", "40", "53", "57", "58"]
+        .iter()
+        .any(|class| state.code().starts_with(class))
 }
 
 /// Whether the database gave up because a statement took too long.

@@ -133,7 +133,10 @@ pub async fn list(
 ) -> Result<Vec<PropertyDescription>, StoreError> {
     let client = pool.get().await?;
     let rows = client
-        .query(include_str!("sql/list_properties.sql"), &[&after, &count, &only])
+        .query(
+            include_str!("sql/list_properties.sql"),
+            &[&after, &count, &only],
+        )
         .await?;
     Ok(rows.iter().map(PropertyDescription::from_row).collect())
 }

@@ -87,8 +87,13 @@ impl RequirementError {
 
 /// Checks everything, and creates the extension when it is not there yet.
 pub async fn check(pool: &Pool) -> Result<(), RequirementError> {
-    let client = pool.get().await.map_err(|error| RequirementError::Unreachable(causes(&error)))?;
-    let facts = client.query_one(include_str!("sql/requirements.sql"), &[]).await?;
+    let client = pool
+        .get()
+        .await
+        .map_err(|error| RequirementError::Unreachable(causes(&error)))?;
+    let facts = client
+        .query_one(include_str!("sql/requirements.sql"), &[])
+        .await?;
     let role: String = facts.get("role");
     let database: String = facts.get("database");
 
@@ -99,7 +104,9 @@ pub async fn check(pool: &Pool) -> Result<(), RequirementError> {
     let created: Option<String> = facts.get("created_version");
     if created.is_none() {
         if !facts.get::<_, bool>("is_installed") {
-            return Err(RequirementError::NotInstalled { postgres: facts.get("postgres") });
+            return Err(RequirementError::NotInstalled {
+                postgres: facts.get("postgres"),
+            });
         }
         if !facts.get::<_, bool>("is_preloaded") {
             return Err(RequirementError::NotPreloaded);
@@ -108,7 +115,10 @@ pub async fn check(pool: &Pool) -> Result<(), RequirementError> {
     }
     // Asked again: only now is the extension certain to be there.
     let version: String = client
-        .query_one("select extversion from pg_extension where extname = 'timescaledb'", &[])
+        .query_one(
+            "select extversion from pg_extension where extname = 'timescaledb'",
+            &[],
+        )
         .await?
         .get(0);
     if !is_new_enough(&version) {
@@ -125,7 +135,10 @@ async fn create_extension(
     role: &str,
     database: &str,
 ) -> Result<(), RequirementError> {
-    match client.batch_execute("create extension if not exists timescaledb").await {
+    match client
+        .batch_execute("create extension if not exists timescaledb")
+        .await
+    {
         Ok(()) => Ok(()),
         // Another server created it at the same moment.
         Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Ok(()),
@@ -140,8 +153,13 @@ async fn create_extension(
 }
 
 fn is_new_enough(version: &str) -> bool {
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
-    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) >= MIN_TIMESCALEDB
+    let mut parts = version
+        .split('.')
+        .map(|part| part.parse::<u32>().unwrap_or_default());
+    (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    ) >= MIN_TIMESCALEDB
 }
 
 #[cfg(test)]

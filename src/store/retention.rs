@@ -25,7 +25,10 @@ const EVERY: Duration = Duration::from_secs(3_600);
 pub async fn run(pool: Pool, directory: Arc<Directory>, stop: CancellationToken) {
     loop {
         if let Err(error) = apply(&pool, &directory.properties(), Timestamp::now()).await {
-            warn!(error = causes(&error), "old events could not be removed; trying again later");
+            warn!(
+                error = causes(&error),
+                "old events could not be removed; trying again later"
+            );
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -48,11 +51,15 @@ pub async fn apply(
     };
 
     // `None` as soon as one property keeps its events for ever.
-    let needed_since: Option<Timestamp> =
-        properties.iter().map(|property| oldest(property)).min().flatten();
+    let needed_since: Option<Timestamp> = properties
+        .iter()
+        .map(|property| oldest(property))
+        .min()
+        .flatten();
     if let Some(needed_since) = needed_since {
-        let dropped =
-            client.query(include_str!("sql/drop_old_chunks.sql"), &[&needed_since]).await?;
+        let dropped = client
+            .query(include_str!("sql/drop_old_chunks.sql"), &[&needed_since])
+            .await?;
         if !dropped.is_empty() {
             info!(chunks = dropped.len(), before = %needed_since, "dropped chunks of old events");
         }
@@ -62,10 +69,18 @@ pub async fn apply(
             continue;
         };
         let deleted = client
-            .execute(include_str!("sql/delete_old_events.sql"), &[&property.property_no, &oldest])
+            .execute(
+                include_str!("sql/delete_old_events.sql"),
+                &[&property.property_no, &oldest],
+            )
             .await?;
         if deleted > 0 {
-            info!(property = property.name, events = deleted, days, "deleted old events");
+            info!(
+                property = property.name,
+                events = deleted,
+                days,
+                "deleted old events"
+            );
         }
     }
     Ok(())

@@ -52,7 +52,9 @@ pub fn decode(encoded: Bytes, property: &Property, now_us: i64) -> Result<Event,
 /// Turns prost's "failed to decode Protobuf message: Event.name: invalid string value: data is not
 /// UTF-8 encoded" into a violation of `name`.
 fn decode_violation(text: &str) -> Violation {
-    let mut reason = text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(text);
+    let mut reason = text
+        .strip_prefix("failed to decode Protobuf message: ")
+        .unwrap_or(text);
     let mut fields: Vec<&str> = Vec::new();
     while let Some((head, rest)) = reason.split_once(": ")
         && let Some((message, field)) = head.split_once('.')
@@ -83,7 +85,10 @@ pub fn validate(event: pb::Event, property: &Property, now_us: i64) -> Result<Ev
     if page.is_none() && name.as_deref() == Some(PAGE_VIEW) && v.is_empty() {
         v.add("page", "0 bytes, need 1–2048 for a page_view");
     }
-    let tags_of_page = page.as_deref().map(page::raw_query).filter(|query| !query.is_empty());
+    let tags_of_page = page
+        .as_deref()
+        .map(page::raw_query)
+        .filter(|query| !query.is_empty());
     let page_query = tags_of_page.map(Into::into);
     let page = page.and_then(|raw| match page::split(&raw) {
         Ok(page) => Some(page),
@@ -98,19 +103,30 @@ pub fn validate(event: pb::Event, property: &Property, now_us: i64) -> Result<Ev
     let ip_address = ip_address(v.text("ip_address", event.ip_address, 0, 64), v);
     // What browsers fill in by themselves is dropped when it makes no sense, and the event kept.
     let language = v.text("language", event.language, 0, 128);
-    let language = language.and_then(|header| language::primary(&header)).map(Into::into);
+    let language = language
+        .and_then(|header| language::primary(&header))
+        .map(Into::into);
     let screen = v.text("screen", event.screen, 0, 32);
-    let screen = screen.and_then(|size| screen::parse(&size)).map(|size| size.to_string().into());
-    let duration_ms = event.duration.and_then(|duration| duration_ms(&duration, v));
+    let screen = screen
+        .and_then(|size| screen::parse(&size))
+        .map(|size| size.to_string().into());
+    let duration_ms = event
+        .duration
+        .and_then(|duration| duration_ms(&duration, v));
     let scroll_bp = event.scroll_depth.and_then(|percent| scroll_bp(percent, v));
     let page_type = v.text("page_type", event.page_type, 0, LABEL_BYTES);
     let author = v.text("author", event.author, 0, 256);
     let categories = labels("categories", event.categories, v);
     let tags = labels("tags", event.tags, v);
-    let properties =
-        event.properties.as_ref().and_then(|object| properties_json::encode(object, v));
+    let properties = event
+        .properties
+        .as_ref()
+        .and_then(|object| properties_json::encode(object, v));
 
-    let refused = |violations| Refused { event_id: sent_id, violations };
+    let refused = |violations| Refused {
+        event_id: sent_id,
+        violations,
+    };
     let (Some(name), Some(visitor_id)) = (name, visitor_id.or_else(|| user_id.clone())) else {
         return Err(refused(violations.finish(()).err().unwrap_or_default()));
     };
@@ -148,7 +164,10 @@ fn event_id(text: &str, v: &mut Violations) -> Option<Uuid> {
     }
     match Uuid::try_parse(text) {
         Ok(id) if id.is_nil() => {
-            v.add("event_id", "the nil UUID is a placeholder, need a real id or nothing");
+            v.add(
+                "event_id",
+                "the nil UUID is a placeholder, need a real id or nothing",
+            );
             None
         }
         Ok(id) if text.len() == 36 => Some(id),
@@ -186,14 +205,24 @@ fn event_time_us(
         Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |time| time.to_string())
     };
     if time_us < EARLIEST_US {
-        v.add("time", format!("{}, need 2000-01-01T00:00:00Z or later", show(time_us)));
+        v.add(
+            "time",
+            format!("{}, need 2000-01-01T00:00:00Z or later", show(time_us)),
+        );
     } else if time_us > now_us + MAX_FUTURE_US {
         v.add(
             "time",
-            format!("{} is more than 1 hour after now, {}", show(time_us), show(now_us)),
+            format!(
+                "{} is more than 1 hour after now, {}",
+                show(time_us),
+                show(now_us)
+            ),
         );
     } else if let Retention::Days(days) = property.retention
-        && property.retention.oldest_us(now_us).is_some_and(|oldest| time_us < oldest)
+        && property
+            .retention
+            .oldest_us(now_us)
+            .is_some_and(|oldest| time_us < oldest)
     {
         v.add(
             "time",
@@ -210,7 +239,9 @@ fn micros(time: &prost_types::Timestamp) -> Option<i64> {
     if !(0..1_000_000_000).contains(&time.nanos) {
         return None;
     }
-    time.seconds.checked_mul(1_000_000)?.checked_add(i64::from(time.nanos) / 1_000)
+    time.seconds
+        .checked_mul(1_000_000)?
+        .checked_add(i64::from(time.nanos) / 1_000)
 }
 
 fn ip_address(text: Option<Box<str>>, v: &mut Violations) -> Option<IpAddr> {
@@ -232,7 +263,10 @@ fn duration_ms(duration: &prost_types::Duration, v: &mut Violations) -> Option<i
     if ms.is_none() {
         v.add(
             "duration",
-            format!("{} s and {nanos} ns, need from 0 s to 7 days", duration.seconds),
+            format!(
+                "{} s and {nanos} ns, need from 0 s to 7 days",
+                duration.seconds
+            ),
         );
     }
     ms.and_then(|ms| i32::try_from(ms).ok())
@@ -249,7 +283,10 @@ fn scroll_bp(percent: f64, v: &mut Violations) -> Option<i16> {
 
 fn labels(field: &str, labels: Vec<String>, v: &mut Violations) -> Vec<Box<str>> {
     if labels.len() > MAX_LABELS {
-        v.add(field, format!("{} values, need at most {MAX_LABELS}", labels.len()));
+        v.add(
+            field,
+            format!("{} values, need at most {MAX_LABELS}", labels.len()),
+        );
         return Vec::new();
     }
     let mut kept: Vec<Box<str>> = Vec::with_capacity(labels.len());
@@ -257,7 +294,10 @@ fn labels(field: &str, labels: Vec<String>, v: &mut Violations) -> Vec<Box<str>>
         let fault_field = || format!("{field}[{place}]");
         let trimmed = label.trim();
         if trimmed.is_empty() || trimmed.len() > LABEL_BYTES {
-            v.add(fault_field(), format!("{} bytes, need 1–{LABEL_BYTES}", trimmed.len()));
+            v.add(
+                fault_field(),
+                format!("{} bytes, need 1–{LABEL_BYTES}", trimmed.len()),
+            );
         } else if trimmed.contains('\0') {
             v.add(fault_field(), "contains a NUL character");
         } else if !kept.iter().any(|known| &**known == trimmed) {
@@ -284,6 +324,9 @@ mod tests {
             "failed to decode Protobuf message: Event.time: Timestamp.seconds: invalid varint",
         );
         assert_eq!(violation, Violation::new("time.seconds", "invalid varint"));
-        assert_eq!(decode_violation("buffer underflow"), Violation::new("", "buffer underflow"));
+        assert_eq!(
+            decode_violation("buffer underflow"),
+            Violation::new("", "buffer underflow")
+        );
     }
 }

@@ -21,7 +21,10 @@ pub const MAX_KEY_BYTES: usize = 128;
 
 /// Reads a filter; `field` is its path. What is wrong is noted.
 pub fn parse(filter: pb::Filter, field: &str, violations: &mut Violations) -> Option<Filter> {
-    let mut parser = Parser { violations, conditions: 0 };
+    let mut parser = Parser {
+        violations,
+        conditions: 0,
+    };
     parser.filter(filter, field, 1)
 }
 
@@ -30,7 +33,10 @@ pub fn dimension(name: &str, field: &str, violations: &mut Violations) -> Option
     let dimension = Dimension::from_name(name);
     match &dimension {
         Some(Dimension::Property(key)) if key.len() > MAX_KEY_BYTES || key.contains('\0') => {
-            violations.add(field, format!("a property key has 1–{MAX_KEY_BYTES} bytes, none NUL"));
+            violations.add(
+                field,
+                format!("a property key has 1–{MAX_KEY_BYTES} bytes, none NUL"),
+            );
             return None;
         }
         Some(_) => {}
@@ -57,21 +63,23 @@ struct Parser<'v> {
 impl Parser<'_> {
     fn filter(&mut self, filter: pb::Filter, field: &str, depth: usize) -> Option<Filter> {
         if depth > MAX_DEPTH {
-            self.violations.add(field, format!("nested deeper than {MAX_DEPTH} levels"));
+            self.violations
+                .add(field, format!("nested deeper than {MAX_DEPTH} levels"));
             return None;
         }
         match filter.kind {
             None => {
-                self.violations.add(field, "is empty, need one of where, all, any, not");
+                self.violations
+                    .add(field, "is empty, need one of where, all, any, not");
                 None
             }
             Some(Kind::Where(condition)) => self.condition(condition, &format!("{field}.where")),
-            Some(Kind::All(list)) => {
-                self.list(list, &format!("{field}.all"), depth).map(Filter::All)
-            }
-            Some(Kind::Any(list)) => {
-                self.list(list, &format!("{field}.any"), depth).map(Filter::Any)
-            }
+            Some(Kind::All(list)) => self
+                .list(list, &format!("{field}.all"), depth)
+                .map(Filter::All),
+            Some(Kind::Any(list)) => self
+                .list(list, &format!("{field}.any"), depth)
+                .map(Filter::Any),
             Some(Kind::Not(inner)) => {
                 let inner = self.filter(*inner, &format!("{field}.not"), depth + 1)?;
                 Some(Filter::Not(Box::new(inner)))
@@ -83,7 +91,10 @@ impl Parser<'_> {
         if list.filters.len() > MAX_CONDITIONS {
             self.violations.add(
                 format!("{field}.filters"),
-                format!("{} filters, need at most {MAX_CONDITIONS}", list.filters.len()),
+                format!(
+                    "{} filters, need at most {MAX_CONDITIONS}",
+                    list.filters.len()
+                ),
             );
             return None;
         }
@@ -102,12 +113,15 @@ impl Parser<'_> {
     fn condition(&mut self, condition: pb::Condition, field: &str) -> Option<Filter> {
         self.conditions += 1;
         if self.conditions > MAX_CONDITIONS {
-            self.violations.add(field, format!("more than {MAX_CONDITIONS} conditions"));
+            self.violations
+                .add(field, format!("more than {MAX_CONDITIONS} conditions"));
             return None;
         }
         let Ok(operator) = Operator::try_from(condition.operator) else {
-            self.violations
-                .add(format!("{field}.operator"), format!("{} is no operator", condition.operator));
+            self.violations.add(
+                format!("{field}.operator"),
+                format!("{} is no operator", condition.operator),
+            );
             return None;
         };
         match operator {
@@ -137,7 +151,9 @@ impl Parser<'_> {
         if !has_empty {
             return self.text(condition, field, TextComparison::Equals);
         }
-        let absent = Filter::Absent(Field::Dimension(self.dimension(&condition.dimension, field)?));
+        let absent = Filter::Absent(Field::Dimension(
+            self.dimension(&condition.dimension, field)?,
+        ));
         if condition.values.is_empty() {
             return Some(absent);
         }
@@ -172,10 +188,15 @@ impl Parser<'_> {
             } else {
                 continue;
             };
-            self.violations.add(format!("{field}.values[{place}]"), fault);
+            self.violations
+                .add(format!("{field}.values[{place}]"), fault);
             return None;
         }
-        Some(Filter::Text { dimension: dimension?, comparison, values })
+        Some(Filter::Text {
+            dimension: dimension?,
+            comparison,
+            values,
+        })
     }
 
     fn number(
@@ -201,7 +222,11 @@ impl Parser<'_> {
             );
             return None;
         };
-        let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+        let number = text
+            .trim()
+            .parse::<f64>()
+            .ok()
+            .filter(|number| number.is_finite());
         let Some(value) = number else {
             self.violations.add(
                 format!("{field}.values[0]"),
@@ -209,7 +234,11 @@ impl Parser<'_> {
             );
             return None;
         };
-        Some(Filter::Number { measure: measure?, comparison, value })
+        Some(Filter::Number {
+            measure: measure?,
+            comparison,
+            value,
+        })
     }
 
     fn absent(&mut self, condition: &pb::Condition, field: &str) -> Option<Filter> {
@@ -234,9 +263,7 @@ fn measure(name: &str) -> Option<Measure> {
         "duration" => Some(Measure::Duration),
         "scroll_depth" => Some(Measure::ScrollDepth),
         name => match Dimension::from_name(name) {
-            Some(Dimension::Property(key))
-                if key.len() <= MAX_KEY_BYTES && !key.contains('\0') =>
-            {
+            Some(Dimension::Property(key)) if key.len() <= MAX_KEY_BYTES && !key.contains('\0') => {
                 Some(Measure::Property(key))
             }
             _ => None,

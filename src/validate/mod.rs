@@ -4,7 +4,7 @@
 pub mod event;
 pub mod filter;
 pub mod page_token;
-pub mod property;
 pub mod properties_json;
+pub mod property;
 pub mod question;
 pub mod rules;

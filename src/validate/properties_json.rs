@@ -26,7 +26,10 @@ pub fn encode(properties: &Struct, violations: &mut Violations) -> Option<Box<st
         );
         return None;
     }
-    let mut writer = Writer { json: String::with_capacity(128), fault: None };
+    let mut writer = Writer {
+        json: String::with_capacity(128),
+        fault: None,
+    };
     writer.object(properties, 1);
     match writer.fault {
         None => Some(writer.json.into()),
@@ -53,7 +56,10 @@ impl Writer {
                 self.json.push(',');
             }
             if key.is_empty() || key.len() > MAX_KEY_BYTES {
-                self.fail(format!("a key of {} bytes, need 1–{MAX_KEY_BYTES}", key.len()));
+                self.fail(format!(
+                    "a key of {} bytes, need 1–{MAX_KEY_BYTES}",
+                    key.len()
+                ));
             }
             self.text(key);
             self.json.push(':');
@@ -68,7 +74,9 @@ impl Writer {
     fn value(&mut self, value: &Value, depth: usize) {
         match &value.kind {
             None | Some(Kind::NullValue(_)) => self.json.push_str("null"),
-            Some(Kind::BoolValue(value)) => self.json.push_str(if *value { "true" } else { "false" }),
+            Some(Kind::BoolValue(value)) => {
+                self.json.push_str(if *value { "true" } else { "false" })
+            }
             Some(Kind::NumberValue(number)) => self.number(*number),
             Some(Kind::StringValue(text)) => self.text(text),
             Some(Kind::StructValue(object)) => self.object(object, depth + 1),

@@ -36,7 +36,9 @@ pub fn create(property: pb::Property) -> Result<(String, PropertySettings), ApiE
 pub fn is_name(name: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     (1..=64).contains(&name.len())
-        && name.bytes().all(|byte| is_word(byte) || byte == b'-' || byte == b'_')
+        && name
+            .bytes()
+            .all(|byte| is_word(byte) || byte == b'-' || byte == b'_')
         && name.bytes().next().is_some_and(is_word)
 }
 
@@ -122,19 +124,28 @@ fn settings(property: pb::Property, v: &mut Violations) -> PropertySettings {
         Ok(pb::IpPolicy::Drop) => IpPolicy::Drop,
         Ok(pb::IpPolicy::Keep) => IpPolicy::Keep,
         Err(_) => {
-            v.add("property.ip_policy", format!("{} is no policy", property.ip_policy));
+            v.add(
+                "property.ip_policy",
+                format!("{} is no policy", property.ip_policy),
+            );
             IpPolicy::Truncate
         }
     };
     if property.allowed_origins.len() > MAX_ORIGINS {
         let count = property.allowed_origins.len();
-        v.add("property.allowed_origins", format!("{count} origins, need at most {MAX_ORIGINS}"));
+        v.add(
+            "property.allowed_origins",
+            format!("{count} origins, need at most {MAX_ORIGINS}"),
+        );
     }
     for (place, origin) in property.allowed_origins.iter().enumerate() {
         if !is_origin(origin) {
             v.add(
                 format!("property.allowed_origins[{place}]"),
-                format!("`{}` is not an origin, need https://host[:port]", excerpt(origin, 60)),
+                format!(
+                    "`{}` is not an origin, need https://host[:port]",
+                    excerpt(origin, 60)
+                ),
             );
         }
     }
@@ -149,11 +160,15 @@ fn settings(property: pb::Property, v: &mut Violations) -> PropertySettings {
 }
 
 fn is_origin(origin: &str) -> bool {
-    let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    let host = origin
+        .strip_prefix("https://")
+        .or_else(|| origin.strip_prefix("http://"));
     host.is_some_and(|host| {
         !host.is_empty()
             && host.len() <= 260
-            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
     })
 }
 
@@ -170,12 +185,21 @@ pub fn create_key(
         Ok(pb::KeyKind::Unspecified) | Err(_) => None,
     };
     if kind.is_none() {
-        v.add("kind", "need one of KEY_KIND_WRITE, KEY_KIND_READ, KEY_KIND_ADMIN");
+        v.add(
+            "kind",
+            "need one of KEY_KIND_WRITE, KEY_KIND_READ, KEY_KIND_ADMIN",
+        );
     }
     let property = Some(request.property).filter(|name| !name.is_empty());
     if property.is_none() && kind.is_some_and(|kind| kind != KeyKind::Admin) {
-        v.add("property", "0 bytes, need the name of a property for a write or read key");
+        v.add(
+            "property",
+            "0 bytes, need the name of a property for a write or read key",
+        );
     }
-    let label = v.text("label", request.label, 0, 128).map(Into::into).unwrap_or_default();
+    let label = v
+        .text("label", request.label, 0, 128)
+        .map(Into::into)
+        .unwrap_or_default();
     violations.finish_call((kind.unwrap_or(KeyKind::Write), property, label))
 }

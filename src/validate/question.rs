@@ -61,15 +61,27 @@ pub fn aggregate(
     };
     let dimensions = dimensions(&request.dimensions, v);
     let metrics = metrics(&request.metrics, v);
-    let filter = request.filter.and_then(|filter| filter::parse(filter, "filter", v));
+    let filter = request
+        .filter
+        .and_then(|filter| filter::parse(filter, "filter", v));
     let order = order(&request.order_by, &dimensions, &metrics, v);
-    let limit = usize::try_from(request.limit).ok().filter(|limit| *limit <= MAX_ROWS);
+    let limit = usize::try_from(request.limit)
+        .ok()
+        .filter(|limit| *limit <= MAX_ROWS);
     if limit.is_none() {
-        v.add("limit", format!("{}, need 1–{MAX_ROWS}, or 0 for {DEFAULT_ROWS}", request.limit));
+        v.add(
+            "limit",
+            format!(
+                "{}, need 1–{MAX_ROWS}, or 0 for {DEFAULT_ROWS}",
+                request.limit
+            ),
+        );
     }
 
     let (Some(range), Some(buckets), Some(limit)) = (range, buckets, limit) else {
-        return Err(ApiError::InvalidFields(violations.finish(()).err().unwrap_or_default()));
+        return Err(ApiError::InvalidFields(
+            violations.finish(()).err().unwrap_or_default(),
+        ));
     };
     violations.finish_call(Aggregate {
         selection: Selection {
@@ -115,10 +127,14 @@ pub fn list_events(
         Some(token) => Some(token.range),
         None => range(request.range, &time_zone, now, v),
     };
-    let filter = request.filter.and_then(|filter| filter::parse(filter, "filter", v));
+    let filter = request
+        .filter
+        .and_then(|filter| filter::parse(filter, "filter", v));
     let page_size = page_size(request.page_size, DEFAULT_PAGE_SIZE, v);
     let Some(range) = range else {
-        return Err(ApiError::InvalidFields(violations.finish(()).err().unwrap_or_default()));
+        return Err(ApiError::InvalidFields(
+            violations.finish(()).err().unwrap_or_default(),
+        ));
     };
     violations.finish_call((
         ListEvents {
@@ -141,7 +157,10 @@ pub fn page_size(size: i32, default: i32, v: &mut Violations) -> usize {
         0 => default,
         1..=MAX_PAGE_SIZE => size,
         _ => {
-            v.add("page_size", format!("{size}, need 1–{MAX_PAGE_SIZE}, or 0 for {default}"));
+            v.add(
+                "page_size",
+                format!("{size}, need 1–{MAX_PAGE_SIZE}, or 0 for {default}"),
+            );
             default
         }
     };
@@ -186,14 +205,20 @@ fn range(
     let bounds = EARLIEST_US..=LATEST_US;
     for time in [range.since, range.until_exclusive] {
         if !bounds.contains(&time.as_microsecond()) {
-            v.add("range", format!("{time} is not between 2000-01-01 and 2100-01-01"));
+            v.add(
+                "range",
+                format!("{time} is not between 2000-01-01 and 2100-01-01"),
+            );
             return None;
         }
     }
     if range.since >= range.until_exclusive {
         v.add(
             "range",
-            format!("ends at {}, not after its start, {}", range.until_exclusive, range.since),
+            format!(
+                "ends at {}, not after its start, {}",
+                range.until_exclusive, range.since
+            ),
         );
         return None;
     }
@@ -210,7 +235,10 @@ fn relative(
     if range.is_none() {
         v.add(
             "range.relative",
-            format!("there is no range `{}`; there are {RELATIVE_RANGES}", excerpt(name, 40)),
+            format!(
+                "there is no range `{}`; there are {RELATIVE_RANGES}",
+                excerpt(name, 40)
+            ),
         );
     }
     range
@@ -220,12 +248,19 @@ fn interval(interval: pb::Interval, now: Timestamp, v: &mut Violations) -> Optio
     let mut read = |time: prost_types::Timestamp, field: &str| {
         let read = Timestamp::new(time.seconds, time.nanos).ok();
         if read.is_none() {
-            v.add(field, format!("{} s and {} ns are not a time", time.seconds, time.nanos));
+            v.add(
+                field,
+                format!("{} s and {} ns are not a time", time.seconds, time.nanos),
+            );
         }
         read.map(to_microseconds)
     };
-    let since = interval.since.map(|time| read(time, "range.interval.since"));
-    let until = interval.until.map(|time| read(time, "range.interval.until"));
+    let since = interval
+        .since
+        .map(|time| read(time, "range.interval.since"));
+    let until = interval
+        .until
+        .map(|time| read(time, "range.interval.until"));
     if since.is_none() {
         v.add("range.interval.since", "is absent");
     }
@@ -245,13 +280,20 @@ fn dates(
         // jiff's own reader also takes times, offsets and more.
         let date: Option<Date> = text.parse().ok().filter(|_| text.len() == 10);
         if date.is_none() {
-            v.add(field, format!("`{}` is not a date, need YYYY-MM-DD", excerpt(text, 40)));
+            v.add(
+                field,
+                format!("`{}` is not a date, need YYYY-MM-DD", excerpt(text, 40)),
+            );
         }
         date
     };
     let since = read(&dates.since, "range.dates.since");
     let until = match dates.until.as_str() {
-        "" => now.to_zoned(time_zone.clone()).date().checked_add(1.day()).ok(),
+        "" => now
+            .to_zoned(time_zone.clone())
+            .date()
+            .checked_add(1.day())
+            .ok(),
         text => read(text, "range.dates.until"),
     };
     Some(TimeRange {
@@ -280,13 +322,18 @@ fn bucket_width(bucket: i32, v: &mut Violations) -> Option<BucketWidth> {
 
 fn dimensions(names: &[String], v: &mut Violations) -> Vec<Dimension> {
     if names.len() > MAX_DIMENSIONS {
-        v.add("dimensions", format!("{} of them, need at most {MAX_DIMENSIONS}", names.len()));
+        v.add(
+            "dimensions",
+            format!("{} of them, need at most {MAX_DIMENSIONS}", names.len()),
+        );
         return Vec::new();
     }
     let mut dimensions = Vec::with_capacity(names.len());
     for (place, name) in names.iter().enumerate() {
         let field = format!("dimensions[{place}]");
-        let Some(dimension) = filter::dimension(name, &field, v) else { continue };
+        let Some(dimension) = filter::dimension(name, &field, v) else {
+            continue;
+        };
         if dimensions.contains(&dimension) {
             v.add(field, format!("`{dimension}` is there already"));
         } else {
@@ -301,7 +348,10 @@ fn metrics(names: &[String], v: &mut Violations) -> Vec<Metric> {
         return vec![Metric::Events];
     }
     if names.len() > MAX_METRICS {
-        v.add("metrics", format!("{} of them, need at most {MAX_METRICS}", names.len()));
+        v.add(
+            "metrics",
+            format!("{} of them, need at most {MAX_METRICS}", names.len()),
+        );
         return Vec::new();
     }
     let mut metrics = Vec::with_capacity(names.len());
@@ -312,7 +362,10 @@ fn metrics(names: &[String], v: &mut Violations) -> Vec<Metric> {
                 let known = Metric::ALL.map(Metric::name).join(", ");
                 v.add(
                     field,
-                    format!("there is no metric `{}`; there are {known}", excerpt(name, 40)),
+                    format!(
+                        "there is no metric `{}`; there are {known}",
+                        excerpt(name, 40)
+                    ),
                 );
             }
             Some(metric) if metrics.contains(&metric) => {
@@ -334,14 +387,20 @@ fn order(
     let mut order: Vec<Sort> = Vec::new();
     for (place, key) in order_by.iter().enumerate() {
         let name = key.key.as_str();
-        let metric = metrics.iter().position(|metric| metric.name() == name).map(SortKey::Metric);
+        let metric = metrics
+            .iter()
+            .position(|metric| metric.name() == name)
+            .map(SortKey::Metric);
         let dimension = dimensions
             .iter()
             .position(|dimension| dimension.to_string() == name)
             .map(SortKey::Dimension);
         let bucket = (name == "bucket").then_some(SortKey::Bucket);
         match bucket.or(metric).or(dimension) {
-            Some(sort_key) => order.push(Sort { key: sort_key, descending: key.descending }),
+            Some(sort_key) => order.push(Sort {
+                key: sort_key,
+                descending: key.descending,
+            }),
             None => v.add(
                 format!("order_by[{place}].key"),
                 format!(
@@ -352,13 +411,24 @@ fn order(
         }
     }
     if order.is_empty() {
-        order.push(Sort { key: SortKey::Bucket, descending: false });
-        order.push(Sort { key: SortKey::Metric(0), descending: true });
+        order.push(Sort {
+            key: SortKey::Bucket,
+            descending: false,
+        });
+        order.push(Sort {
+            key: SortKey::Metric(0),
+            descending: true,
+        });
     }
-    let ties = [SortKey::Bucket].into_iter().chain((0..dimensions.len()).map(SortKey::Dimension));
+    let ties = [SortKey::Bucket]
+        .into_iter()
+        .chain((0..dimensions.len()).map(SortKey::Dimension));
     for key in ties {
         if !order.iter().any(|sort| sort.key == key) {
-            order.push(Sort { key, descending: false });
+            order.push(Sort {
+                key,
+                descending: false,
+            });
         }
     }
     order

@@ -35,7 +35,11 @@ impl Violations {
 
     /// `value` if nothing is wrong, else what is.
     pub fn finish<T>(self, value: T) -> Result<T, Vec<Violation>> {
-        if self.0.is_empty() { Ok(value) } else { Err(self.0) }
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(self.0)
+        }
     }
 
     /// `value` if nothing is wrong, else the error of a whole call.
@@ -67,14 +71,21 @@ impl Violations {
         if trimmed.is_empty() {
             return None;
         }
-        Some(if trimmed.len() == text.len() { text.into() } else { trimmed.into() })
+        Some(if trimmed.len() == text.len() {
+            text.into()
+        } else {
+            trimmed.into()
+        })
     }
 
     /// Like [`Self::text`] for an id: placeholders are refused.
     pub fn id(&mut self, field: &str, text: String, max_bytes: usize) -> Option<Box<str>> {
         let id = self.text(field, text, 0, max_bytes)?;
         if is_placeholder(&id) {
-            self.add(field, format!("`{id}` is a placeholder, need a real id or nothing"));
+            self.add(
+                field,
+                format!("`{id}` is a placeholder, need a real id or nothing"),
+            );
             return None;
         }
         Some(id)
@@ -82,12 +93,18 @@ impl Violations {
 }
 
 fn is_placeholder(id: &str) -> bool {
-    PLACEHOLDERS.iter().any(|placeholder| placeholder.eq_ignore_ascii_case(id))
+    PLACEHOLDERS
+        .iter()
+        .any(|placeholder| placeholder.eq_ignore_ascii_case(id))
 }
 
 /// At most `max_chars` characters of hostile text, for showing it back in an error.
 pub fn excerpt(text: &str, max_chars: usize) -> String {
-    let mut shown: String = text.chars().take(max_chars).filter(|c| !c.is_control()).collect();
+    let mut shown: String = text
+        .chars()
+        .take(max_chars)
+        .filter(|c| !c.is_control())
+        .collect();
     if text.chars().nth(max_chars).is_some() {
         shown.push('…');
     }

@@ -6,6 +6,7 @@ use crate::cli::connect::ConnectArgs;
 use crate::cli::import::access_log::Layout;
 use crate::cli::import::convert::{AccessRules, Converter};
 use crate::cli::import::filter::{Extensions, Statuses};
+use crate::enrich::page;
 
 /// Sends the requests of access logs, or events as JSON lines, to a server.
 ///
@@ -116,16 +117,18 @@ pub(super) fn parse_origin(text: &str) -> Result<String, String> {
         true => text.to_owned(),
         false => format!("https://{text}"),
     };
-    let url = url::Url::parse(&with_scheme).map_err(|error| error.to_string())?;
-    let is_origin = matches!(url.scheme(), "http" | "https")
-        && url.host().is_some()
-        && url.path() == "/"
-        && url.query().is_none()
-        && url.username().is_empty();
-    if !is_origin {
-        return Err("need a host such as `example.com`".to_owned());
-    }
-    Ok(url.origin().ascii_serialization())
+    let need = || "need a host such as `example.com`".to_owned();
+    let page = page::split(&with_scheme).map_err(|_| need())?;
+    let host = page
+        .host
+        .filter(|_| page.path == "/" && page.query.is_none())
+        .ok_or_else(need)?;
+    let scheme = if with_scheme.starts_with("http://") {
+        "http"
+    } else {
+        "https"
+    };
+    Ok(format!("{scheme}://{host}"))
 }
 
 impl ImportArgs {
