@@ -1,6 +1,6 @@
 //! Code generated from proto/tallymark/v1: messages and clients here, servers in [`server`].
 
-#![expect(clippy::doc_markdown, clippy::large_enum_variant, reason = "generated")]
+#![expect(clippy::doc_markdown, reason = "generated")]
 
 tonic::include_proto!("tallymark.v1");
 

@@ -76,7 +76,7 @@ impl Batch {
     }
 
     /// How many records there are, repeated ones included.
-    pub fn len(&self) -> usize {
+    pub fn record_count(&self) -> usize {
         self.outcomes.len()
     }
 

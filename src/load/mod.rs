@@ -80,14 +80,14 @@ impl Loader {
         for attempt in 1..=MAX_ATTEMPTS {
             match self.try_store(&mut batch).await {
                 Ok(()) => {
-                    debug!(events = batch.len(), attempt, "stored a batch");
+                    debug!(events = batch.record_count(), attempt, "stored a batch");
                     return batch.reply();
                 }
                 Err(error) => {
                     let is_passing = error.is_passing();
                     warn!(
                         error = causes(&error),
-                        events = batch.len(),
+                        events = batch.record_count(),
                         attempt,
                         is_passing,
                         "could not store a batch"

@@ -153,7 +153,7 @@ fn events_are_valid() {
             assert!((0..3600).contains(&duration.seconds) && duration.nanos >= 0);
         }
         assert!(event.page.starts_with("https://www.nordlicht.example/"));
-        url::Url::parse(&event.page).expect("page");
+        crate::enrich::page::split(&event.page).expect("page");
         event
             .ip_address
             .parse::<std::net::IpAddr>()

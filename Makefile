@@ -1,0 +1,42 @@
+# Everything a developer does here. `make` alone lists the targets.
+
+CARGO ?= cargo
+TALLYMARK := target/debug/tallymark
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build test test-clients lint demo serve bench generate clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup:
+	@sh scripts/setup.sh
+
+build: setup ## Build the service, unoptimised
+	$(CARGO) build --locked
+
+test: build ## Run every test of the service, on a database that is started for it
+	@sh scripts/with-database.sh $(CARGO) test --locked
+
+test-clients: build ## Run the generated clients' tests against a live service (needs Go, Node, Python)
+	@sh scripts/test-clients.sh
+
+lint: ## Check formatting and lints
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+demo: build ## Show what it does: a made-up day of traffic in, three answers out
+	@TALLYMARK_LOG=warn $(TALLYMARK) demo
+	@sh scripts/next-steps.sh
+
+serve: build ## Run a service to try things on, without keys, on 127.0.0.1:50051
+	$(TALLYMARK) serve --unauthenticated
+
+bench: setup ## Measure throughput and latency, and print ratios (several minutes)
+	@sh scripts/bench.sh
+
+generate: ## Generate the clients' code again, after a change of proto/
+	clients/generate.sh
+
+clean: ## Remove what was built
+	$(CARGO) clean

@@ -1,0 +1,255 @@
+//! A service in this process.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use tallymark::app::{App, AppError};
+use tallymark::config::Config;
+use tallymark::domain::key::{Key, KeyKind};
+use tallymark::pb;
+use tallymark::pb::admin_service_client::AdminServiceClient;
+use tallymark::pb::ingest_service_client::IngestServiceClient;
+use tallymark::pb::query_service_client::QueryServiceClient;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::database::TestDatabase;
+
+/// A channel that sends a key with every call.
+pub type KeyedChannel = InterceptedService<Channel, SendKey>;
+
+/// Sends a key with every call.
+#[derive(Clone)]
+pub struct SendKey(MetadataValue<Ascii>);
+
+impl tonic::service::Interceptor for SendKey {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request
+            .metadata_mut()
+            .insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// A service on a port and a database of its own, with keys for the property `default`.
+pub struct TestApp {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// A connection to it that sends no key.
+    pub channel: Channel,
+    /// Server-wide.
+    pub admin_key: Key,
+    /// Of `default`.
+    pub write_key: Key,
+    /// Of `default`.
+    pub read_key: Key,
+    stop: CancellationToken,
+    service: JoinHandle<Result<(), AppError>>,
+    /// Dropped last.
+    pub database: TestDatabase,
+}
+
+impl TestApp {
+    /// A service that is ready.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// A service that is ready, with these variables set.
+    pub async fn start_with(variables: &[(&str, &str)]) -> Self {
+        Self::start_on(TestDatabase::create().await, variables).await
+    }
+
+    /// A service on a given database.
+    pub async fn start_on(database: TestDatabase, variables: &[(&str, &str)]) -> Self {
+        let [admin_key, write_key, read_key] =
+            [KeyKind::Admin, KeyKind::Write, KeyKind::Read].map(Key::generate);
+        let mut settings: HashMap<String, String> = HashMap::from([
+            ("DATABASE_URL".to_owned(), database.url()),
+            ("TALLYMARK_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            ("TALLYMARK_POOL_SIZE".to_owned(), "4".to_owned()),
+            (
+                "TALLYMARK_ADMIN_KEY".to_owned(),
+                admin_key.reveal().to_owned(),
+            ),
+            (
+                "TALLYMARK_WRITE_KEY".to_owned(),
+                write_key.reveal().to_owned(),
+            ),
+            (
+                "TALLYMARK_READ_KEY".to_owned(),
+                read_key.reveal().to_owned(),
+            ),
+        ]);
+        for (name, value) in variables {
+            settings.insert((*name).to_owned(), (*value).to_owned());
+        }
+        let config = Config::from_variables(&|name| settings.get(name).cloned());
+        let app = App::bind(config.expect("valid settings"))
+            .await
+            .expect("a free port");
+        let address = app.local_addr().expect("an address");
+        let stop = CancellationToken::new();
+        let service = tokio::spawn(app.run(stop.clone()));
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+        let channel = endpoint.connect().await.expect("the service listens");
+        let app = Self {
+            address,
+            channel,
+            admin_key,
+            write_key,
+            read_key,
+            stop,
+            service,
+            database,
+        };
+        app.wait_until(ServingStatus::Serving).await;
+        app
+    }
+
+    /// Waits until the service as a whole has this health.
+    pub async fn wait_until(&self, wanted: ServingStatus) {
+        let whole = HealthCheckRequest {
+            service: String::new(),
+        };
+        let mut health = HealthClient::new(self.channel.clone());
+        let mut statuses = health
+            .watch(whole)
+            .await
+            .expect("health is there")
+            .into_inner();
+        while let Some(status) = statuses.message().await.expect("health goes on") {
+            if status.status() == wanted {
+                return;
+            }
+        }
+        panic!("the service ended before it was {wanted:?}");
+    }
+
+    /// Asks the service to stop, as SIGTERM does.
+    pub fn ask_to_stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Stops the service and returns its database.
+    pub async fn stop(self) -> TestDatabase {
+        self.stop.cancel();
+        self.service
+            .await
+            .expect("no panic")
+            .expect("an orderly stop");
+        self.database
+    }
+
+    /// A channel that sends this key.
+    pub fn with_key(&self, key: &str) -> KeyedChannel {
+        let value = format!("Bearer {key}").parse().expect("ASCII");
+        InterceptedService::new(self.channel.clone(), SendKey(value))
+    }
+
+    /// A client for ingestion into `default`.
+    pub fn ingest(&self) -> IngestServiceClient<KeyedChannel> {
+        IngestServiceClient::new(self.with_key(self.write_key.reveal()))
+    }
+
+    /// A client for questions about `default`.
+    pub fn query(&self) -> QueryServiceClient<KeyedChannel> {
+        QueryServiceClient::new(self.with_key(self.read_key.reveal()))
+            .max_decoding_message_size(64 << 20)
+    }
+
+    /// A client for administration of the whole server.
+    pub fn admin(&self) -> AdminServiceClient<KeyedChannel> {
+        AdminServiceClient::new(self.with_key(self.admin_key.reveal()))
+    }
+
+    /// Sends events in messages of 500 and returns the summary.
+    pub async fn send(&self, events: Vec<pb::Event>) -> pb::StreamEventsResponse {
+        let messages: Vec<pb::StreamEventsRequest> = events
+            .chunks(500)
+            .map(|events| pb::StreamEventsRequest {
+                events: events.to_vec(),
+            })
+            .collect();
+        let sent = self
+            .ingest()
+            .stream_events(tokio_stream::iter(messages))
+            .await;
+        sent.expect("the stream ends OK").into_inner()
+    }
+
+    /// Sends events that all must be stored now.
+    pub async fn send_new(&self, events: Vec<pb::Event>) {
+        let count = events.len() as u64;
+        let summary = self.send(events).await;
+        assert_eq!(
+            (summary.received, summary.accepted),
+            (count, count),
+            "{summary:?}"
+        );
+    }
+
+    /// Asks an Aggregate question that must have an answer.
+    pub async fn aggregate(&self, question: pb::AggregateRequest) -> pb::AggregateResponse {
+        self.query()
+            .aggregate(question)
+            .await
+            .expect("an answer")
+            .into_inner()
+    }
+
+    /// Asks an Aggregate question that must not have an answer.
+    pub async fn aggregate_error(&self, question: pb::AggregateRequest) -> Status {
+        self.query()
+            .aggregate(question)
+            .await
+            .expect_err("no answer")
+    }
+
+    /// Lets `default` keep its events for ever, for tests with times long past.
+    pub async fn keep_for_ever(&self) {
+        self.update_default(
+            pb::Property {
+                retention_days: Some(0),
+                ..pb::Property::default()
+            },
+            "retention_days",
+        )
+        .await;
+    }
+
+    /// Sets the time zone of `default`.
+    pub async fn set_time_zone(&self, zone: &str) {
+        self.update_default(
+            pb::Property {
+                time_zone: zone.to_owned(),
+                ..pb::Property::default()
+            },
+            "time_zone",
+        )
+        .await;
+    }
+
+    async fn update_default(&self, property: pb::Property, field: &str) {
+        let request = pb::UpdatePropertyRequest {
+            property: Some(pb::Property {
+                name: "default".to_owned(),
+                ..property
+            }),
+            update_mask: Some(prost_types::FieldMask {
+                paths: vec![field.to_owned()],
+            }),
+        };
+        self.admin()
+            .update_property(request)
+            .await
+            .expect("an updated property");
+    }
+}

@@ -1,0 +1,77 @@
+//! One database a test, on the engine that `make test` starts once for all.
+
+use tokio_postgres::{Client, Config, NoTls};
+use uuid::Uuid;
+
+/// Names the engine of the tests; `make test` sets it.
+const URL_VARIABLE: &str = "DATABASE_URL";
+/// Statements that start with this drop what a test that was killed left behind.
+const NAME_PREFIX: &str = "test_";
+
+/// A database of one test, dropped with it.
+pub struct TestDatabase {
+    /// Its name.
+    pub name: String,
+    server: String,
+}
+
+impl TestDatabase {
+    /// An empty database.
+    pub async fn create() -> Self {
+        let server = std::env::var(URL_VARIABLE).unwrap_or_else(|_| {
+            panic!(
+                "{URL_VARIABLE} is not set: run the tests with `make test`, which starts a database"
+            )
+        });
+        let name = format!("{NAME_PREFIX}{}", Uuid::now_v7().simple());
+        let client = connect(&server, None).await;
+        client
+            .batch_execute(&format!("create database {name}"))
+            .await
+            .expect("a new database");
+        Self { name, server }
+    }
+
+    /// Its address, for the service.
+    pub fn url(&self) -> String {
+        // Later words win over earlier ones.
+        format!("{} dbname={}", self.server, self.name)
+    }
+
+    /// A connection of the test's own.
+    pub async fn client(&self) -> Client {
+        connect(&self.server, Some(&self.name)).await
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // The test's runtime may be going down, so this has one of its own.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.expect("a runtime").block_on(async {
+                let drop = format!("drop database if exists {name} with (force)");
+                connect(&server, None).await.batch_execute(&drop).await
+            })
+        });
+        if !matches!(dropped.join(), Ok(Ok(()))) {
+            eprintln!("the database {} could not be dropped", self.name);
+        }
+    }
+}
+
+async fn connect(server: &str, database: Option<&str>) -> Client {
+    let mut config: Config = server.parse().expect("a database URL");
+    if let Some(name) = database {
+        config.dbname(name);
+    }
+    let (client, connection) = config.connect(NoTls).await.expect("the tests' database");
+    tokio::spawn(async move {
+        // Ends with an error when its database is dropped, which is as it should be.
+        let _ = connection.await;
+    });
+    client
+}

@@ -1,0 +1,9 @@
+//! [`TestApp`]: a service in this process on a database of its own, and clients for it.
+
+mod app;
+mod database;
+mod events;
+
+pub use app::TestApp;
+pub use database::TestDatabase;
+pub use events::{aggregate_rows, at, page_view, reason, violations};
