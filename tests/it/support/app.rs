@@ -97,10 +97,14 @@ impl TestApp {
             .expect("a free port");
         let address = app.local_addr().expect("an address");
         let stop = CancellationToken::new();
-        let service = tokio::spawn(app.run(stop.clone()));
+        let mut service = tokio::spawn(app.run(stop.clone()));
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
         let channel = endpoint.connect().await.expect("the service listens");
-        let app = Self {
+        tokio::select! {
+            () = wait_until(channel.clone(), ServingStatus::Serving) => {}
+            ended = &mut service => panic!("the service could not start: {ended:?}"),
+        }
+        Self {
             address,
             channel,
             admin_key,
@@ -109,28 +113,12 @@ impl TestApp {
             stop,
             service,
             database,
-        };
-        app.wait_until(ServingStatus::Serving).await;
-        app
+        }
     }
 
     /// Waits until the service as a whole has this health.
     pub async fn wait_until(&self, wanted: ServingStatus) {
-        let whole = HealthCheckRequest {
-            service: String::new(),
-        };
-        let mut health = HealthClient::new(self.channel.clone());
-        let mut statuses = health
-            .watch(whole)
-            .await
-            .expect("health is there")
-            .into_inner();
-        while let Some(status) = statuses.message().await.expect("health goes on") {
-            if status.status() == wanted {
-                return;
-            }
-        }
-        panic!("the service ended before it was {wanted:?}");
+        wait_until(self.channel.clone(), wanted).await;
     }
 
     /// Asks the service to stop, as SIGTERM does.
@@ -252,4 +240,22 @@ impl TestApp {
             .await
             .expect("an updated property");
     }
+}
+
+async fn wait_until(channel: Channel, wanted: ServingStatus) {
+    let whole = HealthCheckRequest {
+        service: String::new(),
+    };
+    let mut health = HealthClient::new(channel);
+    let mut statuses = health
+        .watch(whole)
+        .await
+        .expect("health is there")
+        .into_inner();
+    while let Some(status) = statuses.message().await.expect("health goes on") {
+        if status.status() == wanted {
+            return;
+        }
+    }
+    panic!("the service ended before it was {wanted:?}");
 }
