@@ -128,7 +128,7 @@ impl App {
         } = self;
         let draining = CancellationToken::new();
         let gate = Gate::new(config.authentication, draining.clone());
-        let reporter = tonic_health::server::HealthReporter::new();
+        let mut reporter = tonic_health::server::HealthReporter::new();
         health::set_all(&reporter, tonic_health::ServingStatus::NotServing).await;
         info!(listen = %listener.local_addr().unwrap_or(config.listen), "listening");
         let mut serving = tokio::spawn(server::serve(
@@ -174,7 +174,7 @@ impl App {
 
         info!("stopping");
         draining.cancel();
-        health::set_all(&reporter, tonic_health::ServingStatus::NotServing).await;
+        health::end(&mut reporter).await;
         if !serving.is_finished()
             && tokio::time::timeout(config.drain_timeout, &mut serving)
                 .await

@@ -1,5 +1,7 @@
 //! `tallymark database exec`: a program beside an own engine, for tests and benchmarks.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -20,8 +22,8 @@ pub struct DatabaseArgs {
 
 #[derive(Debug, Subcommand)]
 enum DatabaseCommand {
-    /// Start the database of a data directory, run a program with DATABASE_URL set to it, and stop the
-    /// database when the program ends. Exits with the program's exit code.
+    /// Start the database of a data directory, run a program with DATABASE_URL set to it and psql in
+    /// its search path, and stop the database when the program ends. Exits with the program's exit code.
     Exec {
         /// Directory of the database [default: TALLYMARK_DATA_DIR, else ./tallymark-data].
         #[arg(long, value_name = "DIRECTORY")]
@@ -38,6 +40,13 @@ enum DatabaseCommand {
 fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("need NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// The search path with the engine's programs first, so that `psql` is the right one.
+fn path_with(bin_dir: &Path) -> anyhow::Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::iter::once(bin_dir.to_path_buf()).chain(std::env::split_paths(&path));
+    std::env::join_paths(dirs).context("the search path cannot be set")
 }
 
 /// Runs `tallymark database`.
@@ -72,6 +81,7 @@ pub async fn run(args: DatabaseArgs) -> anyhow::Result<ExitCode> {
     let status = Command::new(name)
         .args(arguments)
         .env("DATABASE_URL", engine.database_url())
+        .env("PATH", path_with(engine.bin_dir())?)
         .status()
         .await
         .with_context(|| format!("cannot run `{name}`"));
