@@ -41,6 +41,8 @@ use crate::store::{StoreError, keys, pool, retention};
 
 /// User agents that are remembered.
 const CACHED_AGENTS: usize = 16_384;
+/// Connections of the loader and the other workers.
+const SERVICE_CONNECTIONS: usize = 4;
 /// How long workers have to stop.
 const WORKER_BUDGET: Duration = Duration::from_secs(5);
 /// Wait before the database is tried again at start; doubles up to the second.
@@ -144,11 +146,11 @@ impl App {
             started = start(&config, countries, &mut engine, &draining) => started.map(Some),
             () = stop.cancelled() => Ok(None),
         };
-        let mut pool = None;
+        let mut pools = None;
         let outcome = match started {
             Ok(Some(parts)) => {
                 let core = Arc::new(parts.core);
-                pool = Some(core.pool.clone());
+                pools = Some([core.pool.clone(), core.service_pool.clone()]);
                 start_workers(
                     &mut workers,
                     &core,
@@ -184,7 +186,7 @@ impl App {
             serving.abort();
         }
         workers.stop(WORKER_BUDGET).await;
-        if let Some(pool) = pool {
+        for pool in pools.iter().flatten() {
             pool.close();
         }
         if let Some(engine) = engine
@@ -213,7 +215,10 @@ async fn start(
     engine: &mut Option<Engine>,
     draining: &CancellationToken,
 ) -> Result<Parts, AppError> {
-    let pool = open_database(&config.database, config.pool_size, engine).await?;
+    // Questions have connections of their own, so that no number of them can hold up the loader.
+    let database = open_database(&config.database, SERVICE_CONNECTIONS, engine).await?;
+    let query_pool = pool::open(&database.url, config.pool_size)?;
+    let pool = database.pool;
     create_initial_keys(&pool, &config.initial_keys).await?;
     let directory = Directory::load(pool.clone(), config.default_retention).await?;
     check_initial_keys(&directory, &config.initial_keys).await?;
@@ -223,7 +228,8 @@ async fn start(
     let (log_writer, log_reader) = log::open(config.in_flight_bytes);
     let loader = Loader::new(pool.clone(), config.batch);
     let core = Core {
-        pool,
+        pool: query_pool,
+        service_pool: pool,
         directory: Arc::new(directory),
         log: log_writer,
         enricher: Enricher::new(CACHED_AGENTS, countries),
@@ -249,11 +255,20 @@ fn start_workers(
     workers.start("directory", Arc::clone(&core.directory).run(stop.clone()));
     workers.start(
         "retention",
-        retention::run(core.pool.clone(), Arc::clone(&core.directory), stop.clone()),
+        retention::run(
+            core.service_pool.clone(),
+            Arc::clone(&core.directory),
+            stop.clone(),
+        ),
     );
     workers.start(
         "health",
-        health::run(reporter, core.pool.clone(), core.draining.clone(), stop),
+        health::run(
+            reporter,
+            core.service_pool.clone(),
+            core.draining.clone(),
+            stop,
+        ),
     );
 }
 
@@ -264,15 +279,23 @@ async fn engine_died(engine: &mut Option<Engine>) -> EngineError {
     }
 }
 
+/// A database that is ready to be used.
+pub struct OpenDatabase {
+    /// Connections to it.
+    pub pool: Pool,
+    /// Its address, for more of them.
+    pub url: String,
+}
+
 /// Opens the database and brings its schema up to date. Our own engine is put into `engine` as soon
 /// as it runs, so that whoever gives up waiting can stop it.
 pub async fn open_database(
     database: &Database,
     pool_size: usize,
     engine: &mut Option<Engine>,
-) -> Result<Pool, AppError> {
-    let pool = match database {
-        Database::Url(url) => pool::open(url, pool_size)?,
+) -> Result<OpenDatabase, AppError> {
+    let url = match database {
+        Database::Url(url) => url.clone(),
         Database::Embedded {
             data_dir,
             engine_dir,
@@ -283,9 +306,10 @@ pub async fn open_database(
                 ..EngineOptions::default()
             };
             let engine = engine.insert(Engine::start(options).await?);
-            pool::open(engine.database_url(), pool_size)?
+            engine.database_url().to_owned()
         }
     };
+    let pool = pool::open(&url, pool_size)?;
     let mut retry = FIRST_DATABASE_RETRY;
     while let Err(error) = requirements::check(&pool).await {
         if !error.is_passing() {
@@ -296,7 +320,7 @@ pub async fn open_database(
         retry = (retry * 2).min(MAX_DATABASE_RETRY);
     }
     migrations::apply(&pool).await?;
-    Ok(pool)
+    Ok(OpenDatabase { pool, url })
 }
 
 /// The keys with the variable they come from and the property they are for.

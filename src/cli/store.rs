@@ -29,7 +29,7 @@ impl Store {
             database = Database::Url(url);
         }
         let mut engine = None;
-        let pool = open_database(&database, POOL_SIZE, &mut engine).await?;
+        let pool = open_database(&database, POOL_SIZE, &mut engine).await?.pool;
         Ok(Self { pool, engine })
     }
 
