@@ -41,7 +41,9 @@ use crate::store::{StoreError, keys, pool, retention};
 
 /// User agents that are remembered.
 const CACHED_AGENTS: usize = 16_384;
-/// Connections of the loader and the other workers.
+/// Loaders: two keep one another's waits filled; more found nothing left to fill.
+const LOADERS: usize = 2;
+/// Connections of the loaders and the other workers.
 const SERVICE_CONNECTIONS: usize = 4;
 /// How long workers have to stop.
 const WORKER_BUDGET: Duration = Duration::from_secs(5);
@@ -154,7 +156,7 @@ impl App {
                 start_workers(
                     &mut workers,
                     &core,
-                    parts.loader,
+                    parts.loaders,
                     parts.log_reader,
                     reporter.clone(),
                 );
@@ -205,7 +207,7 @@ impl App {
 /// What is there once the database is.
 struct Parts {
     core: Core,
-    loader: Loader,
+    loaders: Vec<Loader>,
     log_reader: log::LogReader,
 }
 
@@ -226,7 +228,9 @@ async fn start(
         warn!("callers need no key: everybody on this machine can read and write everything");
     }
     let (log_writer, log_reader) = log::open(config.in_flight_bytes);
-    let loader = Loader::new(pool.clone(), config.batch);
+    let loaders = (0..LOADERS)
+        .map(|_| Loader::new(pool.clone(), config.batch))
+        .collect();
     let core = Core {
         pool: query_pool,
         service_pool: pool,
@@ -238,7 +242,7 @@ async fn start(
     };
     Ok(Parts {
         core,
-        loader,
+        loaders,
         log_reader,
     })
 }
@@ -246,12 +250,14 @@ async fn start(
 fn start_workers(
     workers: &mut Workers,
     core: &Core,
-    loader: Loader,
+    loaders: Vec<Loader>,
     log_reader: log::LogReader,
     reporter: tonic_health::server::HealthReporter,
 ) {
     let stop = workers.stop_token();
-    workers.start("loader", loader.run(log_reader, stop.clone()));
+    for loader in loaders {
+        workers.start("loader", loader.run(log_reader.clone(), stop.clone()));
+    }
     workers.start("directory", Arc::clone(&core.directory).run(stop.clone()));
     workers.start(
         "retention",
