@@ -43,6 +43,15 @@ use crate::store::{StoreError, keys, pool, retention};
 const CACHED_AGENTS: usize = 16_384;
 /// How long workers have to stop.
 const WORKER_BUDGET: Duration = Duration::from_secs(5);
+/// What to do about a database that does not answer at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreachable {
+    /// Try again until it does: the service and its database start together.
+    Wait,
+    /// Fail: somebody is waiting for the command.
+    Fail,
+}
+
 /// Wait before the database is tried again at start; doubles up to the second.
 const FIRST_DATABASE_RETRY: Duration = Duration::from_millis(250);
 const MAX_DATABASE_RETRY: Duration = Duration::from_secs(5);
@@ -80,6 +89,16 @@ pub enum AppError {
     Server(#[from] tonic::transport::Error),
     #[error("a worker died; the log says which")]
     WorkerDied,
+}
+
+impl AppError {
+    /// Whether a variable's value is at fault, which the message then starts with.
+    pub fn is_bad_setting(&self) -> bool {
+        matches!(
+            self,
+            Self::Geo { .. } | Self::BadUrl(_) | Self::InitialKey { .. }
+        )
+    }
 }
 
 /// A service that listens, and serves once it [runs](Self::run).
@@ -213,7 +232,13 @@ async fn start(
     engine: &mut Option<Engine>,
     draining: &CancellationToken,
 ) -> Result<Parts, AppError> {
-    let pool = open_database(&config.database, config.pool_size, engine).await?;
+    let pool = open_database(
+        &config.database,
+        config.pool_size,
+        Unreachable::Wait,
+        engine,
+    )
+    .await?;
     create_initial_keys(&pool, &config.initial_keys).await?;
     let directory = Directory::load(pool.clone(), config.default_retention).await?;
     check_initial_keys(&directory, &config.initial_keys).await?;
@@ -269,6 +294,7 @@ async fn engine_died(engine: &mut Option<Engine>) -> EngineError {
 pub async fn open_database(
     database: &Database,
     pool_size: usize,
+    unreachable: Unreachable,
     engine: &mut Option<Engine>,
 ) -> Result<Pool, AppError> {
     let pool = match database {
@@ -288,7 +314,7 @@ pub async fn open_database(
     };
     let mut retry = FIRST_DATABASE_RETRY;
     while let Err(error) = requirements::check(&pool).await {
-        if !error.is_passing() {
+        if unreachable == Unreachable::Fail || !error.is_passing() {
             return Err(error.into());
         }
         warn!(error = causes(&error), "waiting for the database");
