@@ -1,7 +1,10 @@
 //! The own engine against a real PostgreSQL + TimescaleDB: started, killed, orphaned, in odd places. Nothing
 //! sleeps: every wait is for a condition.
 
-#![expect(clippy::unwrap_used, reason = "a line a step, and any failure is the test's")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a line a step, and any failure is the test's"
+)]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -9,4 +9,4 @@ mod process;
 pub use app::TestApp;
 pub use database::TestDatabase;
 pub use events::{aggregate_rows, at, page_view, reason, violations};
-pub use process::{Ended, SOON, ServerProcess, data_dir, run, run_with_stdin};
+pub use process::{Ended, ServerProcess, data_dir, run, run_with_stdin};

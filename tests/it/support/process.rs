@@ -16,7 +16,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 /// For anything that a program does at once, on a machine that is busy.
-pub const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(60);
 
 /// What a program that has ended said, and how it ended.
 #[derive(Debug)]
