@@ -3,7 +3,7 @@
 # a port of its own, and stopped afterwards. Needs Python, Go and Node; clients/README.md says which.
 set -eu
 
-program=target/debug/tallymark
+program=${CARGO_TARGET_DIR:-target}/debug/tallymark
 work=$(mktemp -d "${TMPDIR:-/tmp}/tallymark-clients.XXXXXX")
 # As root the database runs as another user, who has to be able to enter.
 chmod 0755 "$work"
