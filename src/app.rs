@@ -47,6 +47,15 @@ const LOADERS: usize = 2;
 const SERVICE_CONNECTIONS: usize = 4;
 /// How long workers have to stop.
 const WORKER_BUDGET: Duration = Duration::from_secs(5);
+/// What to do about a database that does not answer at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreachable {
+    /// Try again until it does: the service and its database start together.
+    Wait,
+    /// Fail: somebody is waiting for the command.
+    Fail,
+}
+
 /// Wait before the database is tried again at start; doubles up to the second.
 const FIRST_DATABASE_RETRY: Duration = Duration::from_millis(250);
 const MAX_DATABASE_RETRY: Duration = Duration::from_secs(5);
@@ -84,6 +93,16 @@ pub enum AppError {
     Server(#[from] tonic::transport::Error),
     #[error("a worker died; the log says which")]
     WorkerDied,
+}
+
+impl AppError {
+    /// Whether a variable's value is at fault, which the message then starts with.
+    pub fn is_bad_setting(&self) -> bool {
+        matches!(
+            self,
+            Self::Geo { .. } | Self::BadUrl(_) | Self::InitialKey { .. }
+        )
+    }
 }
 
 /// A service that listens, and serves once it [runs](Self::run).
@@ -218,7 +237,13 @@ async fn start(
     draining: &CancellationToken,
 ) -> Result<Parts, AppError> {
     // Questions have connections of their own, so that no number of them can hold up the loader.
-    let database = open_database(&config.database, SERVICE_CONNECTIONS, engine).await?;
+    let database = open_database(
+        &config.database,
+        SERVICE_CONNECTIONS,
+        Unreachable::Wait,
+        engine,
+    )
+    .await?;
     let query_pool = pool::open(&database.url, config.pool_size)?;
     let pool = database.pool;
     create_initial_keys(&pool, &config.initial_keys).await?;
@@ -298,6 +323,7 @@ pub struct OpenDatabase {
 pub async fn open_database(
     database: &Database,
     pool_size: usize,
+    unreachable: Unreachable,
     engine: &mut Option<Engine>,
 ) -> Result<OpenDatabase, AppError> {
     let url = match database {
@@ -318,7 +344,7 @@ pub async fn open_database(
     let pool = pool::open(&url, pool_size)?;
     let mut retry = FIRST_DATABASE_RETRY;
     while let Err(error) = requirements::check(&pool).await {
-        if !error.is_passing() {
+        if unreachable == Unreachable::Fail || !error.is_passing() {
             return Err(error.into());
         }
         warn!(error = causes(&error), "waiting for the database");

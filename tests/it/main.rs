@@ -4,6 +4,11 @@ mod support;
 
 mod aggregate;
 mod answers_equal_sql;
+mod embedded_engine;
+mod import_log;
 mod ingest_stream;
 mod ingest_unary;
+mod requirements;
+mod retention;
+mod serve_process;
 mod time_zones;

@@ -1,9 +1,12 @@
 //! [`TestApp`]: a service in this process on a database of its own, and clients for it.
+//! [`ServerProcess`]: the real program, as a process of its own.
 
 mod app;
 mod database;
 mod events;
+mod process;
 
 pub use app::TestApp;
 pub use database::TestDatabase;
 pub use events::{aggregate_rows, at, page_view, reason, violations};
+pub use process::{Ended, ServerProcess, data_dir, run, run_with_stdin};
