@@ -71,18 +71,22 @@ pub fn validate(event: pb::Event, property: &Property, now_us: i64) -> Result<Ev
     let mut violations = Violations::default();
     let v = &mut violations;
 
+    let is_given = |text: &str| !text.trim().is_empty();
+    let is_somebody = is_given(&event.visitor_id) || is_given(&event.user_id);
+    let has_page = is_given(&event.page);
+
     let sent_id = event_id(&event.event_id, v);
     let time_us = event_time_us(event.time, sent_id, property, now_us, v);
     let name = v.text("name", event.name, 1, 128);
     let visitor_id = v.id("visitor_id", event.visitor_id, ID_BYTES);
     let user_id = v.id("user_id", event.user_id, ID_BYTES);
     let session_id = v.text("session_id", event.session_id, 0, ID_BYTES);
-    if visitor_id.is_none() && user_id.is_none() && v.is_empty() {
+    if !is_somebody {
         v.add("visitor_id", "0 bytes, need 1–128 (or a user_id)");
     }
 
     let page = v.text("page", event.page, 0, 2_048);
-    if page.is_none() && name.as_deref() == Some(PAGE_VIEW) && v.is_empty() {
+    if !has_page && name.as_deref() == Some(PAGE_VIEW) {
         v.add("page", "0 bytes, need 1–2048 for a page_view");
     }
     let tags_of_page = page
@@ -259,7 +263,8 @@ fn duration_ms(duration: &prost_types::Duration, v: &mut Violations) -> Option<i
         .seconds
         .checked_mul(1_000)
         .and_then(|ms| ms.checked_add((nanos + 500_000).div_euclid(1_000_000)))
-        .filter(|ms| (0..=MAX_DURATION_MS).contains(ms) && duration.seconds >= 0 && nanos >= 0);
+        .filter(|ms| (0..=MAX_DURATION_MS).contains(ms))
+        .filter(|_| duration.seconds >= 0 && (0..1_000_000_000).contains(&nanos));
     if ms.is_none() {
         v.add(
             "duration",

@@ -4,6 +4,7 @@ mod support;
 
 mod aggregate;
 mod answers_equal_sql;
+mod bad_input;
 mod ingest_stream;
 mod ingest_unary;
 mod time_zones;

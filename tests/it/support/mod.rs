@@ -3,6 +3,7 @@
 mod app;
 mod database;
 mod events;
+pub mod wire;
 
 pub use app::TestApp;
 pub use database::TestDatabase;
