@@ -15,7 +15,7 @@ use crate::error::Violation;
 use crate::pb;
 
 use super::properties_json;
-use super::rules::{Violations, excerpt};
+use super::rules::{Violations, decoding_fault, excerpt};
 
 /// Clock skew allowed into the future, in microseconds: one hour.
 pub const MAX_FUTURE_US: i64 = 3_600_000_000;
@@ -44,26 +44,9 @@ pub fn decode(encoded: Bytes, property: &Property, now_us: i64) -> Result<Event,
         Ok(event) => validate(event, property, now_us),
         Err(error) => Err(Refused {
             event_id: None,
-            violations: vec![decode_violation(&error.to_string())],
+            violations: vec![decoding_fault(&error)],
         }),
     }
-}
-
-/// Turns prost's "failed to decode Protobuf message: Event.name: invalid string value: data is not
-/// UTF-8 encoded" into a violation of `name`.
-fn decode_violation(text: &str) -> Violation {
-    let mut reason = text
-        .strip_prefix("failed to decode Protobuf message: ")
-        .unwrap_or(text);
-    let mut fields: Vec<&str> = Vec::new();
-    while let Some((head, rest)) = reason.split_once(": ")
-        && let Some((message, field)) = head.split_once('.')
-        && [message, field].iter().all(|word| !word.contains(' '))
-    {
-        fields.push(field);
-        reason = rest;
-    }
-    Violation::new(fields.join("."), reason)
 }
 
 /// Validates one event. `now_us` is the time of its arrival, in microseconds since 1970.
@@ -310,28 +293,4 @@ fn labels(field: &str, labels: Vec<String>, v: &mut Violations) -> Vec<Box<str>>
         }
     }
     kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_decoding_error_names_its_field() {
-        let violation = decode_violation(
-            "failed to decode Protobuf message: Event.name: invalid string value: data is not UTF-8 encoded",
-        );
-        assert_eq!(
-            violation,
-            Violation::new("name", "invalid string value: data is not UTF-8 encoded")
-        );
-        let violation = decode_violation(
-            "failed to decode Protobuf message: Event.time: Timestamp.seconds: invalid varint",
-        );
-        assert_eq!(violation, Violation::new("time.seconds", "invalid varint"));
-        assert_eq!(
-            decode_violation("buffer underflow"),
-            Violation::new("", "buffer underflow")
-        );
-    }
 }

@@ -80,6 +80,7 @@ impl Writer {
             }
         }
         self.json.push('}');
+        self.check_size();
     }
 
     fn value(&mut self, value: &Value, depth: usize) {
@@ -108,6 +109,10 @@ impl Writer {
                 self.json.push(']');
             }
         }
+        self.check_size();
+    }
+
+    fn check_size(&mut self) {
         if self.json.len() > MAX_JSON_BYTES {
             self.fail(format!("more than {MAX_JSON_BYTES} bytes as JSON"));
         }

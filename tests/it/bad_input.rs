@@ -103,12 +103,9 @@ async fn a_field_of_the_wrong_wire_type_is_named() {
     // Field 3, name, as a number; field 2, time, as text that is no Timestamp; field 15, a double,
     // as a number; and a tag of field 0.
     let broken: [(&[u8], &str); 4] = [
-        (&[0x18, 1], "Event.name: invalid wire type"),
-        (
-            &[0x12, 2, 0x0a, 0],
-            "Event.time: Timestamp.seconds: invalid wire type",
-        ),
-        (&[0x78, 1], "Event.scroll_depth: invalid wire type"),
+        (&[0x18, 1], "event.name: invalid wire type"),
+        (&[0x12, 2, 0x0a, 0], "event.time.seconds: invalid wire type"),
+        (&[0x78, 1], "event.scroll_depth: invalid wire type"),
         (&[0x00, 1], "invalid tag value: 0"),
     ];
     for (extra, said) in broken {
@@ -141,7 +138,7 @@ async fn text_that_is_not_utf_8_is_named() {
             (status.code(), reason(&status).as_str()),
             (Code::InvalidArgument, "MALFORMED_MESSAGE")
         );
-        let said = format!("Event.{field}: invalid string value: data is not UTF-8 encoded");
+        let said = format!("event.{field}: invalid string value: data is not UTF-8 encoded");
         assert!(status.message().contains(&said), "{status:?}");
     }
 }

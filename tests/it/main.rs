@@ -5,6 +5,7 @@ mod support;
 mod aggregate;
 mod answers_equal_sql;
 mod bad_input;
+mod bad_questions;
 mod ingest_stream;
 mod ingest_unary;
 mod time_zones;
