@@ -16,6 +16,10 @@ pub const ERROR_DOMAIN: &str = "tallymark";
 /// Violations listed for one event or request; the rest are left out.
 pub const MAX_VIOLATIONS: usize = 20;
 
+/// Bytes of all violations of a call's error. An error travels in HTTP/2 headers, which many clients
+/// take up to 8 KiB only; in them it is a third larger (base64), and its text is there too.
+const MAX_VIOLATION_BYTES: usize = 3_072;
+
 /// A field that breaks a rule, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -226,7 +230,12 @@ impl From<ApiError> for Status {
         let mut details = ErrorDetails::new();
         details.set_error_info(error.reason(), ERROR_DOMAIN, error.metadata());
         if let ApiError::InvalidFields(violations) = &error {
-            for violation in violations.iter().take(MAX_VIOLATIONS) {
+            let mut bytes = 0;
+            for (place, violation) in violations.iter().take(MAX_VIOLATIONS).enumerate() {
+                bytes += violation.field.len() + violation.description.len();
+                if place > 0 && bytes > MAX_VIOLATION_BYTES {
+                    break;
+                }
                 details.add_bad_request_violation(&violation.field, &violation.description);
             }
         }

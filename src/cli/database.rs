@@ -1,6 +1,8 @@
 //! `tallymark database exec`: a program beside an own engine, for tests and benchmarks.
 
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::Context;
@@ -23,8 +25,8 @@ pub struct DatabaseArgs {
 
 #[derive(Debug, Subcommand)]
 enum DatabaseCommand {
-    /// Start the database of a data directory, run a program with DATABASE_URL set to it, and stop the
-    /// database when the program ends. Exits with the program's exit code.
+    /// Start the database of a data directory, run a program with DATABASE_URL set to it and psql in
+    /// its search path, and stop the database when the program ends. Exits with the program's exit code.
     Exec {
         /// Directory of the database [default: TALLYMARK_DATA_DIR, else ./tallymark-data].
         #[arg(long, value_name = "DIRECTORY")]
@@ -41,6 +43,13 @@ enum DatabaseCommand {
 fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("need NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// The search path with the engine's programs first, so that `psql` is the right one.
+fn path_with(bin_dir: &Path) -> anyhow::Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::iter::once(bin_dir.to_path_buf()).chain(std::env::split_paths(&path));
+    std::env::join_paths(dirs).context("the search path cannot be set")
 }
 
 /// Runs `tallymark database`.
@@ -73,7 +82,8 @@ pub async fn run(args: DatabaseArgs) -> anyhow::Result<ExitCode> {
     let mut command = Command::new(name);
     command
         .args(arguments)
-        .env("DATABASE_URL", engine.database_url());
+        .env("DATABASE_URL", engine.database_url())
+        .env("PATH", path_with(engine.bin_dir())?);
     let status = run_to_its_end(command).await;
     engine.stop().await?;
     let status = status.with_context(|| format!("cannot run `{name}`"))?;

@@ -29,7 +29,8 @@ impl Store {
             database = Database::Url(url);
         }
         let mut engine = None;
-        let pool = open_database(&database, POOL_SIZE, Unreachable::Fail, &mut engine).await?;
+        let opened = open_database(&database, POOL_SIZE, Unreachable::Fail, &mut engine).await?;
+        let pool = opened.pool;
         Ok(Self { pool, engine })
     }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
 use crate::domain::key::Key;
+use crate::domain::time_range::{EARLIEST_US, LATEST_US};
 use crate::error::ApiError;
 use crate::pb;
 use crate::pb::server::admin_service_server::AdminService;
@@ -13,7 +14,7 @@ use crate::store::keys::{self, Created, KeyList};
 use crate::store::{StoreError, properties};
 use crate::validate::property as validate;
 use crate::validate::question::page_size;
-use crate::validate::rules::Violations;
+use crate::validate::rules::{Violations, excerpt};
 
 use super::convert;
 use super::scope::Scope;
@@ -150,17 +151,27 @@ impl AdminService for Admin {
         let request = request.into_inner();
         let size = read_page_size(request.page_size)?;
         let asked = Some(request.property.as_str()).filter(|name| !name.is_empty());
+        if asked.is_some_and(|name| !validate::is_name(name)) {
+            return Err(ApiError::invalid("property", "is not the name of a property").into());
+        }
         if let (Some(own), Some(asked)) = (scope.only_property(), asked)
             && own != asked
         {
             return Err(no_property(asked).into());
         }
         let [after_us, after_id] = decode_token(&request.page_token)?;
-        let after = after_us
-            .parse()
-            .ok()
-            .and_then(|us| Timestamp::from_microsecond(us).ok())
-            .map(|time| (time, after_id.as_str()));
+        let after = match after_us.as_str() {
+            "" => None,
+            // Beyond these is no key, and at some point nothing that the database can take.
+            us => Some(
+                us.parse()
+                    .ok()
+                    .filter(|us| (EARLIEST_US..LATEST_US).contains(us))
+                    .and_then(|us| Timestamp::from_microsecond(us).ok())
+                    .ok_or_else(bad_token)?,
+            ),
+        };
+        let after = after.map(|time| (time, after_id.as_str()));
         let list = KeyList {
             property: asked.or(scope.only_property()),
             include_revoked: request.include_revoked,
@@ -200,9 +211,9 @@ impl AdminService for Admin {
         let revoked = keys::revoke(&scope.core.pool, &key_id, scope.only_property())
             .await
             .map_err(ApiError::from)?
-            .ok_or(ApiError::NotFound {
+            .ok_or_else(|| ApiError::NotFound {
                 kind: "key",
-                name: key_id,
+                name: excerpt(&key_id, 64),
             })?;
         refresh(&scope).await?;
         Ok(Response::new(pb::RevokeKeyResponse {
@@ -218,7 +229,7 @@ fn required<T>(value: Option<T>, field: &str) -> Result<T, ApiError> {
 fn no_property(name: &str) -> ApiError {
     ApiError::NotFound {
         kind: "property",
-        name: name.chars().take(64).collect(),
+        name: excerpt(name, 64),
     }
 }
 
@@ -263,12 +274,20 @@ fn decode_token<const N: usize>(token: &str) -> Result<[String; N], ApiError> {
     if token.is_empty() {
         return Ok(std::array::from_fn(|_| String::new()));
     }
-    let bad = || ApiError::invalid("page_token", "is not one of this list's");
-    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| bad())?;
-    let text = String::from_utf8(bytes).map_err(|_| bad())?;
+    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| bad_token())?;
+    let text = String::from_utf8(bytes).map_err(|_| bad_token())?;
     if text.contains('\0') {
-        return Err(bad());
+        return Err(bad_token());
     }
     let parts: Vec<String> = text.split('\u{1f}').map(str::to_owned).collect();
-    parts.try_into().map_err(|_| bad())
+    let parts: [String; N] = parts.try_into().map_err(|_| bad_token())?;
+    // Every part of a token says something, or the list would begin anew.
+    if parts.iter().any(String::is_empty) {
+        return Err(bad_token());
+    }
+    Ok(parts)
+}
+
+fn bad_token() -> ApiError {
+    ApiError::invalid("page_token", "is not one of this list's")
 }

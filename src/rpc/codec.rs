@@ -8,6 +8,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic_prost::ProstEncoder;
 
 use crate::error::ApiError;
+use crate::validate::rules::decoding_fault;
 
 /// Like tonic's `ProstCodec`, but a message that does not decode is INVALID_ARGUMENT with the
 /// offending field instead of INTERNAL: it is the caller's message that is wrong.
@@ -50,7 +51,14 @@ impl<U: Message + Default> Decoder for StrictDecoder<U> {
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Self::Error> {
         match U::decode(buf) {
             Ok(message) => Ok(Some(message)),
-            Err(error) => Err(ApiError::MalformedMessage(error.to_string()).into()),
+            Err(error) => {
+                let fault = decoding_fault(&error);
+                let text = match fault.field.is_empty() {
+                    true => fault.description,
+                    false => fault.to_string(),
+                };
+                Err(ApiError::MalformedMessage(text).into())
+            }
         }
     }
 }

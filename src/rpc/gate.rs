@@ -16,6 +16,7 @@ use tower::{Layer, Service};
 
 use crate::domain::key::{Key, KeyKind};
 use crate::error::ApiError;
+use crate::validate::rules::excerpt;
 
 use super::scope::{Core, Scope};
 use super::wire_limits;
@@ -88,7 +89,7 @@ impl Gate {
                 let property = core.directory.property(name).await;
                 let unknown = || ApiError::NotFound {
                     kind: "property",
-                    name: name.to_owned(),
+                    name: excerpt(name, 64),
                 };
                 Some(property.ok_or_else(unknown)?)
             }

@@ -41,7 +41,9 @@ impl QueryService for Query {
         let scope = Scope::of(&request)?;
         let text = request.into_inner().event_id;
         let event_id = Uuid::try_parse(&text)
-            .map_err(|_| ApiError::invalid("event_id", "is not a UUID of 36 characters"))?;
+            .ok()
+            .filter(|_| text.len() == 36)
+            .ok_or_else(|| ApiError::invalid("event_id", "is not a UUID of 36 characters"))?;
         let property_no = scope.property()?.property_no;
         let mut session = Session::open(&scope.core.pool, scope.time_limit()).await?;
         let event = events::get(&mut session, property_no, event_id)

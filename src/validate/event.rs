@@ -15,7 +15,7 @@ use crate::error::Violation;
 use crate::pb;
 
 use super::properties_json;
-use super::rules::{Violations, excerpt};
+use super::rules::{Violations, decoding_fault, excerpt};
 
 /// Clock skew allowed into the future, in microseconds: one hour.
 pub const MAX_FUTURE_US: i64 = 3_600_000_000;
@@ -44,26 +44,9 @@ pub fn decode(encoded: Bytes, property: &Property, now_us: i64) -> Result<Event,
         Ok(event) => validate(event, property, now_us),
         Err(error) => Err(Refused {
             event_id: None,
-            violations: vec![decode_violation(&error.to_string())],
+            violations: vec![decoding_fault(&error)],
         }),
     }
-}
-
-/// Turns prost's "failed to decode Protobuf message: Event.name: invalid string value: data is not
-/// UTF-8 encoded" into a violation of `name`.
-fn decode_violation(text: &str) -> Violation {
-    let mut reason = text
-        .strip_prefix("failed to decode Protobuf message: ")
-        .unwrap_or(text);
-    let mut fields: Vec<&str> = Vec::new();
-    while let Some((head, rest)) = reason.split_once(": ")
-        && let Some((message, field)) = head.split_once('.')
-        && [message, field].iter().all(|word| !word.contains(' '))
-    {
-        fields.push(field);
-        reason = rest;
-    }
-    Violation::new(fields.join("."), reason)
 }
 
 /// Validates one event. `now_us` is the time of its arrival, in microseconds since 1970.
@@ -71,18 +54,22 @@ pub fn validate(event: pb::Event, property: &Property, now_us: i64) -> Result<Ev
     let mut violations = Violations::default();
     let v = &mut violations;
 
+    let is_given = |text: &str| !text.trim().is_empty();
+    let is_somebody = is_given(&event.visitor_id) || is_given(&event.user_id);
+    let has_page = is_given(&event.page);
+
     let sent_id = event_id(&event.event_id, v);
     let time_us = event_time_us(event.time, sent_id, property, now_us, v);
     let name = v.text("name", event.name, 1, 128);
     let visitor_id = v.id("visitor_id", event.visitor_id, ID_BYTES);
     let user_id = v.id("user_id", event.user_id, ID_BYTES);
     let session_id = v.text("session_id", event.session_id, 0, ID_BYTES);
-    if visitor_id.is_none() && user_id.is_none() && v.is_empty() {
+    if !is_somebody {
         v.add("visitor_id", "0 bytes, need 1–128 (or a user_id)");
     }
 
     let page = v.text("page", event.page, 0, 2_048);
-    if page.is_none() && name.as_deref() == Some(PAGE_VIEW) && v.is_empty() {
+    if !has_page && name.as_deref() == Some(PAGE_VIEW) {
         v.add("page", "0 bytes, need 1–2048 for a page_view");
     }
     let tags_of_page = page
@@ -259,7 +246,8 @@ fn duration_ms(duration: &prost_types::Duration, v: &mut Violations) -> Option<i
         .seconds
         .checked_mul(1_000)
         .and_then(|ms| ms.checked_add((nanos + 500_000).div_euclid(1_000_000)))
-        .filter(|ms| (0..=MAX_DURATION_MS).contains(ms) && duration.seconds >= 0 && nanos >= 0);
+        .filter(|ms| (0..=MAX_DURATION_MS).contains(ms))
+        .filter(|_| duration.seconds >= 0 && (0..1_000_000_000).contains(&nanos));
     if ms.is_none() {
         v.add(
             "duration",
@@ -305,28 +293,4 @@ fn labels(field: &str, labels: Vec<String>, v: &mut Violations) -> Vec<Box<str>>
         }
     }
     kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_decoding_error_names_its_field() {
-        let violation = decode_violation(
-            "failed to decode Protobuf message: Event.name: invalid string value: data is not UTF-8 encoded",
-        );
-        assert_eq!(
-            violation,
-            Violation::new("name", "invalid string value: data is not UTF-8 encoded")
-        );
-        let violation = decode_violation(
-            "failed to decode Protobuf message: Event.time: Timestamp.seconds: invalid varint",
-        );
-        assert_eq!(violation, Violation::new("time.seconds", "invalid varint"));
-        assert_eq!(
-            decode_violation("buffer underflow"),
-            Violation::new("", "buffer underflow")
-        );
-    }
 }

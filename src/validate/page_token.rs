@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::domain::question::EventPosition;
-use crate::domain::time_range::TimeRange;
+use crate::domain::time_range::{EARLIEST_US, LATEST_US, TimeRange};
 use crate::pb;
 
 /// Start of a hash over a question.
@@ -65,7 +65,10 @@ pub fn decode(text: &str, question: QuestionHash) -> Option<Token> {
         number.copy_from_slice(&bytes[place..place + 8]);
         i64::from_be_bytes(number)
     };
-    if bytes[..8] != question {
+    // Times that no token of ours says are beyond what the database can take.
+    let times = [number(8), number(16), number(24)];
+    let is_ours = |time: &i64| (EARLIEST_US..=LATEST_US).contains(time);
+    if bytes[..8] != question || !times.iter().all(is_ours) {
         return None;
     }
     Some(Token {

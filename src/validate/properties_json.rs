@@ -3,7 +3,9 @@
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
-use super::rules::Violations;
+use crate::domain::dimension::PROPERTIES_PREFIX;
+
+use super::rules::{Violations, excerpt};
 
 /// Keys of the object at most.
 pub const MAX_KEYS: usize = 64;
@@ -28,13 +30,14 @@ pub fn encode(properties: &Struct, violations: &mut Violations) -> Option<Box<st
     }
     let mut writer = Writer {
         json: String::with_capacity(128),
+        field: "properties".to_owned(),
         fault: None,
     };
     writer.object(properties, 1);
     match writer.fault {
         None => Some(writer.json.into()),
         Some(fault) => {
-            violations.add("properties", fault);
+            violations.add(writer.field, fault);
             None
         }
     }
@@ -42,6 +45,8 @@ pub fn encode(properties: &Struct, violations: &mut Violations) -> Option<Box<st
 
 struct Writer {
     json: String,
+    /// Path of what is being written, down to the key of the outermost object.
+    field: String,
     fault: Option<String>,
 }
 
@@ -62,6 +67,12 @@ impl Writer {
                 ));
             }
             self.text(key);
+            if self.fault.is_some() {
+                return;
+            }
+            if depth == 1 {
+                self.field = format!("{PROPERTIES_PREFIX}{}", excerpt(key, MAX_KEY_BYTES));
+            }
             self.json.push(':');
             self.value(value, depth);
             if self.fault.is_some() {
@@ -69,6 +80,7 @@ impl Writer {
             }
         }
         self.json.push('}');
+        self.check_size();
     }
 
     fn value(&mut self, value: &Value, depth: usize) {
@@ -97,6 +109,10 @@ impl Writer {
                 self.json.push(']');
             }
         }
+        self.check_size();
+    }
+
+    fn check_size(&mut self) {
         if self.json.len() > MAX_JSON_BYTES {
             self.fail(format!("more than {MAX_JSON_BYTES} bytes as JSON"));
         }

@@ -197,6 +197,9 @@ pub fn create_key(
             "0 bytes, need the name of a property for a write or read key",
         );
     }
+    if property.as_deref().is_some_and(|name| !is_name(name)) {
+        v.add("property", "is not the name of a property");
+    }
     let label = v
         .text("label", request.label, 0, 128)
         .map(Into::into)

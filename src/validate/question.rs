@@ -296,9 +296,21 @@ fn dates(
             .ok(),
         text => read(text, "range.dates.until"),
     };
+    let mut start = |date: Date, field: &str| {
+        let start = start_of_date(date, time_zone);
+        if start.is_none() {
+            v.add(
+                field,
+                format!("{date} is not between 2000-01-01 and 2100-01-01"),
+            );
+        }
+        start
+    };
+    let since = since.and_then(|date| start(date, "range.dates.since"));
+    let until = until.and_then(|date| start(date, "range.dates.until"));
     Some(TimeRange {
-        since: start_of_date(since?, time_zone)?,
-        until_exclusive: start_of_date(until?, time_zone)?,
+        since: since?,
+        until_exclusive: until?,
     })
 }
 
@@ -397,6 +409,10 @@ fn order(
             .map(SortKey::Dimension);
         let bucket = (name == "bucket").then_some(SortKey::Bucket);
         match bucket.or(metric).or(dimension) {
+            Some(sort_key) if order.iter().any(|sort| sort.key == sort_key) => v.add(
+                format!("order_by[{place}].key"),
+                format!("`{name}` is there already"),
+            ),
             Some(sort_key) => order.push(Sort {
                 key: sort_key,
                 descending: key.descending,

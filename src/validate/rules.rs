@@ -110,3 +110,55 @@ pub fn excerpt(text: &str, max_chars: usize) -> String {
     }
     shown
 }
+
+/// What is wrong with a message that does not decode, and with which of its fields.
+pub fn decoding_fault(error: &prost::DecodeError) -> Violation {
+    read_decoding_fault(&error.to_string())
+}
+
+/// Turns prost's "failed to decode Protobuf message: Timestamp.seconds: Event.time: invalid varint",
+/// where the innermost field comes first, into a violation of `time.seconds`.
+fn read_decoding_fault(text: &str) -> Violation {
+    let mut reason = text
+        .strip_prefix("failed to decode Protobuf message: ")
+        .unwrap_or(text);
+    let mut fields: Vec<&str> = Vec::new();
+    while let Some((head, rest)) = reason.split_once(": ")
+        && let Some((message, field)) = head.split_once('.')
+        && [message, field].iter().all(|word| !word.contains(' '))
+    {
+        fields.insert(0, field);
+        reason = rest;
+    }
+    Violation::new(fields.join("."), reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+    use crate::pb;
+
+    #[test]
+    fn a_decoding_error_names_its_field() {
+        // Field 3, name, of broken UTF-8; field 2, time, whose seconds are text.
+        for (bytes, expected) in [
+            (
+                &[0x1a_u8, 1, 0xff][..],
+                "name: invalid string value: data is not UTF-8 encoded",
+            ),
+            (
+                &[0x12, 2, 0x0a, 0],
+                "time.seconds: invalid wire type: LengthDelimited (expected Varint)",
+            ),
+        ] {
+            let error = pb::Event::decode(bytes).expect_err("broken");
+            assert_eq!(decoding_fault(&error).to_string(), expected);
+        }
+        assert_eq!(
+            read_decoding_fault("buffer underflow"),
+            Violation::new("", "buffer underflow")
+        );
+    }
+}

@@ -6,6 +6,8 @@ mod aggregate;
 mod answers_equal_sql;
 mod embedded_engine;
 mod import_log;
+mod bad_input;
+mod bad_questions;
 mod ingest_stream;
 mod ingest_unary;
 mod requirements;

@@ -38,6 +38,16 @@ impl tonic::service::Interceptor for SendKey {
     }
 }
 
+/// Keys of one property.
+pub struct PropertyKeys {
+    /// For senders.
+    pub write_key: String,
+    /// For readers.
+    pub read_key: String,
+    /// For its administrators.
+    pub admin_key: String,
+}
+
 /// A service on a port and a database of its own, with keys for the property `default`.
 pub struct TestApp {
     /// Where it listens.
@@ -156,6 +166,49 @@ impl TestApp {
     /// A client for administration of the whole server.
     pub fn admin(&self) -> AdminServiceClient<KeyedChannel> {
         AdminServiceClient::new(self.with_key(self.admin_key.reveal()))
+    }
+
+    /// A client for ingestion with this key.
+    pub fn ingest_with(&self, key: &str) -> IngestServiceClient<KeyedChannel> {
+        IngestServiceClient::new(self.with_key(key))
+    }
+
+    /// A client for questions with this key.
+    pub fn query_with(&self, key: &str) -> QueryServiceClient<KeyedChannel> {
+        QueryServiceClient::new(self.with_key(key))
+    }
+
+    /// A client for administration with this key.
+    pub fn admin_with(&self, key: &str) -> AdminServiceClient<KeyedChannel> {
+        AdminServiceClient::new(self.with_key(key))
+    }
+
+    /// A new property with a key of every kind.
+    pub async fn create_property(&self, name: &str) -> PropertyKeys {
+        let property = Some(pb::Property {
+            name: name.to_owned(),
+            ..pb::Property::default()
+        });
+        self.admin()
+            .create_property(pb::CreatePropertyRequest { property })
+            .await
+            .expect("a new property");
+        PropertyKeys {
+            write_key: self.create_key(pb::KeyKind::Write, name).await,
+            read_key: self.create_key(pb::KeyKind::Read, name).await,
+            admin_key: self.create_key(pb::KeyKind::Admin, name).await,
+        }
+    }
+
+    /// A new key of a property; without one, of the whole server.
+    pub async fn create_key(&self, kind: pb::KeyKind, property: &str) -> String {
+        let request = pb::CreateKeyRequest {
+            kind: kind.into(),
+            property: property.to_owned(),
+            label: "made by a test".to_owned(),
+        };
+        let created = self.admin().create_key(request).await;
+        created.expect("a new key").into_inner().secret
     }
 
     /// Sends events in messages of 500 and returns the summary.

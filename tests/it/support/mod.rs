@@ -5,6 +5,7 @@ mod app;
 mod database;
 mod events;
 mod process;
+pub mod wire;
 
 pub use app::TestApp;
 pub use database::TestDatabase;
