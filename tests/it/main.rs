@@ -4,10 +4,10 @@ mod support;
 
 mod aggregate;
 mod answers_equal_sql;
-mod embedded_engine;
-mod import_log;
 mod bad_input;
 mod bad_questions;
+mod embedded_engine;
+mod import_log;
 mod ingest_stream;
 mod ingest_unary;
 mod requirements;
