@@ -32,6 +32,14 @@ pub async fn set_all(reporter: &HealthReporter, status: ServingStatus) {
     }
 }
 
+/// Ends every `Watch`, which would otherwise keep its connection, and the listener, open.
+pub async fn end_watches(reporter: &HealthReporter) {
+    let mut reporter = reporter.clone();
+    for service in SERVICES {
+        reporter.clear_service_status(service).await;
+    }
+}
+
 /// Keeps the statuses true until `draining`, sets all to NOT_SERVING, and ends with `stop`.
 pub async fn run(
     reporter: HealthReporter,

@@ -3,8 +3,9 @@
 mod app;
 mod database;
 mod events;
+mod forwarder;
 pub mod wire;
 
-pub use app::TestApp;
+pub use app::{KeyedChannel, TestApp};
 pub use database::TestDatabase;
 pub use events::{aggregate_rows, at, page_view, reason, violations};
