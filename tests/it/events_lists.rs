@@ -535,7 +535,7 @@ async fn bots_are_listed_on_request_only() {
     };
     app.send_new(vec![person.clone(), crawler.clone()]).await;
     let without = list(&app, pb::ListEventsRequest::default()).await;
-    assert_eq!(ids(&without), [person.event_id.clone()]);
+    assert_eq!(ids(&without), std::slice::from_ref(&person.event_id));
     let with = pb::ListEventsRequest {
         include_bots: true,
         ..Default::default()

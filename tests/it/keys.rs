@@ -286,7 +286,7 @@ async fn a_key_sees_its_own_property_only() {
             .into_iter()
             .map(|stored| stored.event.expect("an event").event_id)
             .collect();
-        assert_eq!(ids, [own.event_id.clone()]);
+        assert_eq!(ids, std::slice::from_ref(&own.event_id));
 
         let by_id = |event_id: &str| pb::GetEventRequest {
             event_id: event_id.to_owned(),
