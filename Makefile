@@ -1,7 +1,7 @@
 # Everything a developer does here. `make` alone lists the targets.
 
 CARGO ?= cargo
-TALLYMARK := target/debug/tallymark
+TALLYMARK := $(or $(CARGO_TARGET_DIR),target)/debug/tallymark
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test test-clients lint demo serve bench generate clean
@@ -21,8 +21,11 @@ test: build ## Run every test of the service, on a database that is started for 
 test-clients: build ## Run the generated clients' tests against a live service (needs Go, Node, Python)
 	@sh scripts/test-clients.sh
 
-lint: ## Check formatting and lints
+lint: setup ## Check formatting, lints, licences, container files and what is in the repository
 	$(CARGO) fmt --check
+	@sh scripts/check-tree.sh
+	@sh scripts/check-packaging.sh
+	@sh scripts/check-dependencies.sh
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
 demo: build ## Show what it does: a made-up day of traffic in, three answers out

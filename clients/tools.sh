@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Installs the generators of versions.env into clients/.tools, once per content of that file.
 # Sourced by generate.sh and lint-proto.sh; needs python3, go and npm, and nothing else.
 

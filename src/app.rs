@@ -42,10 +42,23 @@ use crate::store::{StoreError, keys, pool, retention};
 
 /// User agents that are remembered.
 const CACHED_AGENTS: usize = 16_384;
+/// Loaders: two keep one another's waits filled; more found nothing left to fill.
+const LOADERS: usize = 2;
+/// Connections of the loaders and the other workers.
+const SERVICE_CONNECTIONS: usize = 4;
 /// How long workers have to stop.
 const WORKER_BUDGET: Duration = Duration::from_secs(5);
 /// How long calls that are cut off have to tell their callers.
 const LAST_WORDS_BUDGET: Duration = Duration::from_secs(1);
+/// What to do about a database that does not answer at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreachable {
+    /// Try again until it does: the service and its database start together.
+    Wait,
+    /// Fail: somebody is waiting for the command.
+    Fail,
+}
+
 /// Wait before the database is tried again at start; doubles up to the second.
 const FIRST_DATABASE_RETRY: Duration = Duration::from_millis(250);
 const MAX_DATABASE_RETRY: Duration = Duration::from_secs(5);
@@ -83,6 +96,16 @@ pub enum AppError {
     Server(#[from] tonic::transport::Error),
     #[error("a worker died; the log says which")]
     WorkerDied,
+}
+
+impl AppError {
+    /// Whether a variable's value is at fault, which the message then starts with.
+    pub fn is_bad_setting(&self) -> bool {
+        matches!(
+            self,
+            Self::Geo { .. } | Self::BadUrl(_) | Self::InitialKey { .. }
+        )
+    }
 }
 
 /// A service that listens, and serves once it [runs](Self::run).
@@ -132,7 +155,7 @@ impl App {
         let draining = CancellationToken::new();
         let closing = CancellationToken::new();
         let gate = Gate::new(config.authentication, draining.clone());
-        let reporter = tonic_health::server::HealthReporter::new();
+        let mut reporter = tonic_health::server::HealthReporter::new();
         health::set_all(&reporter, tonic_health::ServingStatus::NotServing).await;
         info!(listen = %listener.local_addr().unwrap_or(config.listen), "listening");
         let mut serving = tokio::spawn(server::serve(
@@ -148,15 +171,15 @@ impl App {
             started = start(&config, countries, &mut engine, &draining) => started.map(Some),
             () = stop.cancelled() => Ok(None),
         };
-        let mut pool = None;
+        let mut pools = None;
         let outcome = match started {
             Ok(Some(parts)) => {
                 let core = Arc::new(parts.core);
-                pool = Some(core.pool.clone());
+                pools = Some([core.pool.clone(), core.service_pool.clone()]);
                 start_workers(
                     &mut workers,
                     &core,
-                    parts.loader,
+                    parts.loaders,
                     parts.log_reader,
                     reporter.clone(),
                 );
@@ -178,10 +201,11 @@ impl App {
 
         info!("stopping");
         draining.cancel();
-        health::set_all(&reporter, tonic_health::ServingStatus::NotServing).await;
+        health::end(&mut reporter).await;
         let mut drained = pin!(async {
             gate.idle().await;
-            health::end_watches(&reporter).await;
+            // Who has come since to watch would keep the listener open.
+            health::end(&mut reporter).await;
             closing.cancel();
             if !serving.is_finished() {
                 let _ended_before = (&mut serving).await;
@@ -197,7 +221,7 @@ impl App {
             let _told = tokio::time::timeout(LAST_WORDS_BUDGET, drained).await;
         }
         workers.stop(WORKER_BUDGET).await;
-        if let Some(pool) = pool {
+        for pool in pools.iter().flatten() {
             pool.close();
         }
         if let Some(engine) = engine
@@ -216,7 +240,7 @@ impl App {
 /// What is there once the database is.
 struct Parts {
     core: Core,
-    loader: Loader,
+    loaders: Vec<Loader>,
     log_reader: log::LogReader,
 }
 
@@ -226,7 +250,16 @@ async fn start(
     engine: &mut Option<Engine>,
     draining: &CancellationToken,
 ) -> Result<Parts, AppError> {
-    let pool = open_database(&config.database, config.pool_size, engine).await?;
+    // Questions have connections of their own, so that no number of them can hold up the loader.
+    let database = open_database(
+        &config.database,
+        SERVICE_CONNECTIONS,
+        Unreachable::Wait,
+        engine,
+    )
+    .await?;
+    let query_pool = pool::open(&database.url, config.pool_size)?;
+    let pool = database.pool;
     create_initial_keys(&pool, &config.initial_keys).await?;
     let directory = Directory::load(pool.clone(), config.default_retention).await?;
     check_initial_keys(&directory, &config.initial_keys).await?;
@@ -234,9 +267,12 @@ async fn start(
         warn!("callers need no key: everybody on this machine can read and write everything");
     }
     let (log_writer, log_reader) = log::open(config.in_flight_bytes);
-    let loader = Loader::new(pool.clone(), config.batch);
+    let loaders = (0..LOADERS)
+        .map(|_| Loader::new(pool.clone(), config.batch))
+        .collect();
     let core = Core {
-        pool,
+        pool: query_pool,
+        service_pool: pool,
         directory: Arc::new(directory),
         log: log_writer,
         enricher: Enricher::new(CACHED_AGENTS, countries),
@@ -245,7 +281,7 @@ async fn start(
     };
     Ok(Parts {
         core,
-        loader,
+        loaders,
         log_reader,
     })
 }
@@ -253,20 +289,31 @@ async fn start(
 fn start_workers(
     workers: &mut Workers,
     core: &Core,
-    loader: Loader,
+    loaders: Vec<Loader>,
     log_reader: log::LogReader,
     reporter: tonic_health::server::HealthReporter,
 ) {
     let stop = workers.stop_token();
-    workers.start("loader", loader.run(log_reader, stop.clone()));
+    for loader in loaders {
+        workers.start("loader", loader.run(log_reader.clone(), stop.clone()));
+    }
     workers.start("directory", Arc::clone(&core.directory).run(stop.clone()));
     workers.start(
         "retention",
-        retention::run(core.pool.clone(), Arc::clone(&core.directory), stop.clone()),
+        retention::run(
+            core.service_pool.clone(),
+            Arc::clone(&core.directory),
+            stop.clone(),
+        ),
     );
     workers.start(
         "health",
-        health::run(reporter, core.pool.clone(), core.draining.clone(), stop),
+        health::run(
+            reporter,
+            core.service_pool.clone(),
+            core.draining.clone(),
+            stop,
+        ),
     );
 }
 
@@ -277,15 +324,24 @@ async fn engine_died(engine: &mut Option<Engine>) -> EngineError {
     }
 }
 
+/// A database that is ready to be used.
+pub struct OpenDatabase {
+    /// Connections to it.
+    pub pool: Pool,
+    /// Its address, for more of them.
+    pub url: String,
+}
+
 /// Opens the database and brings its schema up to date. Our own engine is put into `engine` as soon
 /// as it runs, so that whoever gives up waiting can stop it.
 pub async fn open_database(
     database: &Database,
     pool_size: usize,
+    unreachable: Unreachable,
     engine: &mut Option<Engine>,
-) -> Result<Pool, AppError> {
-    let pool = match database {
-        Database::Url(url) => pool::open(url, pool_size)?,
+) -> Result<OpenDatabase, AppError> {
+    let url = match database {
+        Database::Url(url) => url.clone(),
         Database::Embedded {
             data_dir,
             engine_dir,
@@ -296,12 +352,13 @@ pub async fn open_database(
                 ..EngineOptions::default()
             };
             let engine = engine.insert(Engine::start(options).await?);
-            pool::open(engine.database_url(), pool_size)?
+            engine.database_url().to_owned()
         }
     };
+    let pool = pool::open(&url, pool_size)?;
     let mut retry = FIRST_DATABASE_RETRY;
     while let Err(error) = requirements::check(&pool).await {
-        if !error.is_passing() {
+        if unreachable == Unreachable::Fail || !error.is_passing() {
             return Err(error.into());
         }
         warn!(error = causes(&error), "waiting for the database");
@@ -309,7 +366,7 @@ pub async fn open_database(
         retry = (retry * 2).min(MAX_DATABASE_RETRY);
     }
     migrations::apply(&pool).await?;
-    Ok(pool)
+    Ok(OpenDatabase { pool, url })
 }
 
 /// The keys with the variable they come from and the property they are for.

@@ -53,7 +53,7 @@ variables! {
     RETENTION_DAYS = "TALLYMARK_RETENTION_DAYS", "92",
         "Days that events are kept by properties that do not say: 1 to 36,500, or 0 for ever.";
     POOL_SIZE = "TALLYMARK_POOL_SIZE", "16",
-        "Connections to the database at most, from 4 to 1,000.";
+        "Questions that are worked on at once at most, each with a connection to the database, from 1 to 1,000. The service itself has four connections more.";
     BATCH_EVENTS = "TALLYMARK_BATCH_EVENTS", "20000",
         "Events that are written in one transaction at most, from 1 to 100,000.";
     BATCH_BYTES = "TALLYMARK_BATCH_BYTES", "16777216",
@@ -140,7 +140,7 @@ pub struct Config {
     pub geo_db: Option<PathBuf>,
     /// Retention of properties that do not say.
     pub default_retention: Retention,
-    /// Connections to the database at most.
+    /// Connections for questions at most.
     pub pool_size: usize,
     /// When a batch is full.
     pub batch: BatchLimits,
@@ -177,7 +177,7 @@ impl Config {
             },
             geo_db: variables.get(GEO_DB).map(PathBuf::from),
             default_retention: retention(&variables)?,
-            pool_size: variables.number(POOL_SIZE, 16, 4, 1_000)?,
+            pool_size: variables.number(POOL_SIZE, 16, 1, 1_000)?,
             batch: BatchLimits {
                 max_events: variables.number(BATCH_EVENTS, 20_000, 1, 100_000)?,
                 max_bytes: variables.number(BATCH_BYTES, 16 << 20, 1 << 10, 256 << 20)?,
@@ -364,7 +364,7 @@ mod tests {
             (LISTEN, "50051"),
             (UNAUTHENTICATED, "maybe"),
             (RETENTION_DAYS, "-1"),
-            (POOL_SIZE, "3"),
+            (POOL_SIZE, "0"),
             (BATCH_EVENTS, "many"),
             (WRITE_KEY, "tmr_abc_0123456789abcdef0123456789"),
             (ADMIN_KEY, "secret"),

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::app::AppError;
 use crate::config::{ConfigError, LogConfig};
 use crate::error::causes;
 use crate::telemetry;
@@ -84,8 +85,10 @@ pub async fn run() -> ExitCode {
 /// Says on standard error why the command failed, and which exit code that is.
 fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("tallymark: {}", causes(error.as_ref()));
-    match error.downcast_ref::<ConfigError>() {
-        Some(_) => ExitCode::from(EXIT_CONFIG),
-        None => ExitCode::FAILURE,
+    let is_bad_setting =
+        error.is::<ConfigError>() || error.downcast_ref().is_some_and(AppError::is_bad_setting);
+    match is_bad_setting {
+        true => ExitCode::from(EXIT_CONFIG),
+        false => ExitCode::FAILURE,
     }
 }

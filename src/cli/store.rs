@@ -2,7 +2,7 @@
 
 use deadpool_postgres::Pool;
 
-use crate::app::{AppError, open_database};
+use crate::app::{AppError, Unreachable, open_database};
 use crate::config::{Database, database_from_variables};
 use crate::store::embedded::{Engine, EngineError, running_database_url};
 
@@ -29,7 +29,8 @@ impl Store {
             database = Database::Url(url);
         }
         let mut engine = None;
-        let pool = open_database(&database, POOL_SIZE, &mut engine).await?;
+        let opened = open_database(&database, POOL_SIZE, Unreachable::Fail, &mut engine).await?;
+        let pool = opened.pool;
         Ok(Self { pool, engine })
     }
 

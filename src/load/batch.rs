@@ -35,12 +35,22 @@ pub struct Batch {
     entries: Vec<Entry>,
     /// Outcome of every record of every entry, in order.
     outcomes: Vec<Outcome>,
+    /// Index among all records, and place, of the records with an identity of their own.
+    unique: Vec<(usize, Place)>,
+}
+
+/// Where a record is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    entry: usize,
+    record: usize,
 }
 
 impl Batch {
     /// Waits for an entry and takes others with it until a limit is reached. `None` when the log
     /// has ended.
-    pub async fn gather(log: &mut LogReader, limits: &BatchLimits) -> Option<Self> {
+    pub async fn gather(log: &LogReader, limits: &BatchLimits) -> Option<Self> {
+        let mut log = log.lock().await;
         let first = log.next().await?;
         let deadline = Instant::now() + limits.max_age;
         let mut events = first.records.len();
@@ -59,20 +69,39 @@ impl Batch {
             bytes += entry.bytes;
             entries.push(entry);
         }
+        drop(log);
         Some(Self::new(entries))
     }
 
     fn new(entries: Vec<Entry>) -> Self {
-        let records = || entries.iter().flat_map(|entry| &entry.records);
-        let count = records().count();
-        let mut seen = HashSet::with_capacity(count);
-        let outcomes = records()
-            .map(|record| match seen.insert(identity(record)) {
-                true => Outcome::Stored,
-                false => Outcome::Duplicate,
-            })
+        let mut places: Vec<Place> = Vec::new();
+        for (entry, records) in entries.iter().map(|entry| &entry.records).enumerate() {
+            places.extend((0..records.len()).map(|record| Place { entry, record }));
+        }
+        let mut outcomes = vec![Outcome::Stored; places.len()];
+        let mut order: Vec<usize> = (0..places.len()).collect();
+        let identity_at = |index: usize| {
+            let Place { entry, record } = places[index];
+            identity(&entries[entry].records[record])
+        };
+        // Stable, so that of two with one identity the first is stored.
+        order.sort_by_cached_key(|index| identity_at(*index));
+        order.dedup_by(|later, earlier| {
+            let is_same = identity_at(*later) == identity_at(*earlier);
+            if is_same {
+                outcomes[*later] = Outcome::Duplicate;
+            }
+            is_same
+        });
+        let unique = order
+            .into_iter()
+            .map(|index| (index, places[index]))
             .collect();
-        Self { entries, outcomes }
+        Self {
+            entries,
+            outcomes,
+            unique,
+        }
     }
 
     /// How many records there are, repeated ones included.
@@ -80,22 +109,20 @@ impl Batch {
         self.outcomes.len()
     }
 
-    /// Records that are not known to be duplicates, each identity once.
+    /// The records, each identity once, in order of their identities. That order lets the index grow
+    /// at its end, and two loaders that store the same events wait for each other in one direction.
     pub fn unique(&self) -> impl Iterator<Item = &Record> + Clone {
-        self.entries
+        self.unique
             .iter()
-            .flat_map(|entry| &entry.records)
-            .zip(&self.outcomes)
-            .filter(|(_, outcome)| **outcome == Outcome::Stored)
-            .map(|(record, _)| record)
+            .map(|(_, place)| &self.entries[place.entry].records[place.record])
     }
 
     /// Keeps as stored only the records whose identity is in `stored`; the others were there before.
     pub fn mark_duplicates(&mut self, stored: &HashSet<Identity>) {
-        let records = self.entries.iter().flat_map(|entry| &entry.records);
-        for (record, outcome) in records.zip(&mut self.outcomes) {
-            if *outcome == Outcome::Stored && !stored.contains(&identity(record)) {
-                *outcome = Outcome::Duplicate;
+        for (index, place) in &self.unique {
+            let record = &self.entries[place.entry].records[place.record];
+            if !stored.contains(&identity(record)) {
+                self.outcomes[*index] = Outcome::Duplicate;
             }
         }
     }

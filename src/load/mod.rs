@@ -1,4 +1,6 @@
-//! The loader: takes records from the log and writes them in batches, one transaction each.
+//! Loaders: take records from the log and write them in batches, one transaction each.
+//!
+//! Several run side by side: while the database writes the batch of one, another prepares the next.
 //!
 //! ```text
 //!  log ──▶ gather ──▶ numbers ──▶ rows ──▶ begin · COPY events · commit ──▶ outcomes
@@ -60,15 +62,16 @@ impl Loader {
 
     /// Runs until every writer of the log is gone and what they wrote is stored, or until `stop`,
     /// after which the records still in the log are answered with "not stored".
-    pub async fn run(mut self, mut log: LogReader, stop: CancellationToken) {
+    pub async fn run(mut self, log: LogReader, stop: CancellationToken) {
         loop {
             let batch = tokio::select! {
-                batch = Batch::gather(&mut log, &self.limits) => batch,
+                batch = Batch::gather(&log, &self.limits) => batch,
                 () = stop.cancelled() => break,
             };
             let Some(batch) = batch else { return };
             self.store(batch).await;
         }
+        let mut log = log.lock().await;
         while let Some(entry) = log.try_next() {
             let outcomes = vec![Outcome::NotStored; entry.records.len()];
             entry.reply(outcomes);

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::enrich::record::Record;
 use crate::error::ApiError;
@@ -57,11 +57,9 @@ pub struct LogWriter {
     budget_bytes: usize,
 }
 
-/// The end that the loader reads from.
-#[derive(Debug)]
-pub struct LogReader {
-    queue: mpsc::Receiver<Entry>,
-}
+/// The end that loaders read from. They take turns; each entry goes to one of them.
+#[derive(Debug, Clone)]
+pub struct LogReader(Arc<Mutex<mpsc::Receiver<Entry>>>);
 
 /// A log whose records under way take at most `budget_bytes`.
 pub fn open(budget_bytes: usize) -> (LogWriter, LogReader) {
@@ -71,7 +69,7 @@ pub fn open(budget_bytes: usize) -> (LogWriter, LogReader) {
         room: Arc::new(Semaphore::new(budget_bytes)),
         budget_bytes,
     };
-    (writer, LogReader { queue: receiver })
+    (writer, LogReader(Arc::new(Mutex::new(receiver))))
 }
 
 /// Records that were appended and are not safe yet.
@@ -110,13 +108,24 @@ impl LogWriter {
 }
 
 impl LogReader {
+    /// Waits until it is this loader's turn.
+    pub async fn lock(&self) -> ReaderTurn<'_> {
+        ReaderTurn(self.0.lock().await)
+    }
+}
+
+/// A loader's turn to take entries; it ends when this is dropped.
+#[derive(Debug)]
+pub struct ReaderTurn<'r>(MutexGuard<'r, mpsc::Receiver<Entry>>);
+
+impl ReaderTurn<'_> {
     /// The next entry; `None` when every writer is gone.
     pub async fn next(&mut self) -> Option<Entry> {
-        self.queue.recv().await
+        self.0.recv().await
     }
 
     /// The next entry if one waits already.
     pub fn try_next(&mut self) -> Option<Entry> {
-        self.queue.try_recv().ok()
+        self.0.try_recv().ok()
     }
 }

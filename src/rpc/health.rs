@@ -32,15 +32,18 @@ pub async fn set_all(reporter: &HealthReporter, status: ServingStatus) {
     }
 }
 
-/// Ends every `Watch`, which would otherwise keep its connection, and the listener, open.
-pub async fn end_watches(reporter: &HealthReporter) {
-    let mut reporter = reporter.clone();
+/// Tells everybody that the service drains, and ends the calls that watch: they would keep it from
+/// stopping.
+pub async fn end(reporter: &mut HealthReporter) {
+    set_all(reporter, ServingStatus::NotServing).await;
     for service in SERVICES {
+        // A watcher is sent the last status, then its stream ends with the sender.
         reporter.clear_service_status(service).await;
     }
+    set_all(reporter, ServingStatus::NotServing).await;
 }
 
-/// Keeps the statuses true until `draining`, sets all to NOT_SERVING, and ends with `stop`.
+/// Keeps the statuses true until `draining`; ends with `stop`.
 pub async fn run(
     reporter: HealthReporter,
     pool: Pool,
@@ -56,7 +59,7 @@ pub async fn run(
             () = draining.cancelled() => break,
         }
         let is_serving = answers(&pool).await;
-        if was_serving == Some(is_serving) {
+        if was_serving == Some(is_serving) || draining.is_cancelled() {
             continue;
         }
         was_serving = Some(is_serving);
@@ -68,7 +71,6 @@ pub async fn run(
             set_all(&reporter, ServingStatus::NotServing).await;
         }
     }
-    set_all(&reporter, ServingStatus::NotServing).await;
     stop.cancelled().await;
 }
 

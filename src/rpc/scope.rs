@@ -19,6 +19,8 @@ use crate::store::directory::Directory;
 pub struct Core {
     /// Connections for questions and administration.
     pub pool: Pool,
+    /// Connections for the service's own work.
+    pub service_pool: Pool,
     /// Keys and properties.
     pub directory: Arc<Directory>,
     /// Where accepted events go.

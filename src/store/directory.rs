@@ -25,7 +25,8 @@ use super::StoreError;
 /// How old the copy may be.
 pub const REFRESH_EVERY: Duration = Duration::from_secs(2);
 /// How often an unknown key may cause a refresh: what stops a flood of wrong keys from becoming a
-/// flood of queries.
+/// flood of queries. Those that come sooner wait for the next one together, since the key may have
+/// been created just now.
 const UNKNOWN_KEY_REFRESH_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
@@ -102,14 +103,17 @@ impl Directory {
         self.read(&mut last_refresh).await
     }
 
-    /// Refreshes unless that was done within [`UNKNOWN_KEY_REFRESH_EVERY`].
-    async fn refresh_if_old(&self) {
+    /// Returns when everything that was stored before the call has been read, or could not be.
+    async fn catch_up(&self) {
         let asked_at = Instant::now();
         let mut last_refresh = self.last_refresh.lock().await;
-        let is_recent = last_refresh.is_some_and(|last| {
-            last > asked_at || asked_at.duration_since(last) < UNKNOWN_KEY_REFRESH_EVERY
-        });
-        if !is_recent && let Err(error) = self.read(&mut last_refresh).await {
+        if let Some(last) = *last_refresh {
+            if last > asked_at {
+                return;
+            }
+            tokio::time::sleep_until(last + UNKNOWN_KEY_REFRESH_EVERY).await;
+        }
+        if let Err(error) = self.read(&mut last_refresh).await {
             debug!(
                 error = causes(&error),
                 "keys could not be refreshed for an unknown one"
@@ -118,7 +122,8 @@ impl Directory {
     }
 
     async fn read(&self, last_refresh: &mut Option<Instant>) -> Result<(), StoreError> {
-        let started = Instant::now();
+        // Also of one that fails: those who wait meanwhile need not each try it again.
+        *last_refresh = Some(Instant::now());
         let client = self.pool.get().await?;
         let mut snapshot = Snapshot::default();
         for row in client
@@ -160,7 +165,6 @@ impl Directory {
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
-        *last_refresh = Some(started);
         Ok(())
     }
 
@@ -173,7 +177,7 @@ impl Directory {
         if let Some(owner) = self.known_owner_of(key) {
             return Some(owner);
         }
-        self.refresh_if_old().await;
+        self.catch_up().await;
         self.known_owner_of(key)
     }
 
@@ -205,7 +209,7 @@ impl Directory {
         if let Some(property) = find(&self.snapshot()) {
             return Some(property);
         }
-        self.refresh_if_old().await;
+        self.catch_up().await;
         find(&self.snapshot())
     }
 

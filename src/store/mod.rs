@@ -10,6 +10,8 @@ pub mod properties;
 pub mod requirements;
 pub mod retention;
 
+use deadpool_postgres::{PoolError, TimeoutType};
+
 use crate::error::{ApiError, causes};
 
 /// The database did not do what it was asked.
@@ -17,7 +19,7 @@ use crate::error::{ApiError, causes};
 pub enum StoreError {
     /// No connection was to be had.
     #[error("no connection to the database")]
-    Pool(#[from] deadpool_postgres::PoolError),
+    Pool(#[from] PoolError),
     /// A statement failed.
     #[error("the database refused a statement")]
     Database(#[from] tokio_postgres::Error),
@@ -35,6 +37,10 @@ impl StoreError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Pool(PoolError::Timeout(TimeoutType::Wait)) = error {
+            // Others have all the connections.
+            return Self::Overloaded;
+        }
         if error.is_passing() {
             tracing::warn!(error = causes(&error), "the database cannot be used");
             Self::DatabaseUnavailable

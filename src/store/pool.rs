@@ -3,19 +3,33 @@
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::config::SslMode;
 use tokio_postgres::{Config, NoTls};
 
 /// How long a caller waits for a free connection, and for a new one to be made.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// The database's address does not parse.
+/// The database's address cannot be used. Never shows what is in it, since that may be a password.
 #[derive(Debug, thiserror::Error)]
-#[error("DATABASE_URL does not parse: {0}")]
-pub struct BadUrl(#[source] tokio_postgres::Error);
+pub enum BadUrl {
+    /// It does not parse.
+    #[error("DATABASE_URL does not parse: {0}")]
+    Unreadable(#[source] tokio_postgres::Error),
+    /// It asks for an encrypted connection.
+    #[error(
+        "DATABASE_URL asks for TLS with sslmode=require, which tallymark does not speak to its \
+         database; leave sslmode out where the network is trusted, or connect through a proxy that \
+         speaks TLS"
+    )]
+    NeedsTls,
+}
 
 /// A pool of at most `size` connections to the database at `url`; none is made before it is needed.
 pub fn open(url: &str, size: usize) -> Result<Pool, BadUrl> {
-    let mut config: Config = url.parse().map_err(BadUrl)?;
+    let mut config: Config = url.parse().map_err(BadUrl::Unreadable)?;
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err(BadUrl::NeedsTls);
+    }
     if config.get_application_name().is_none() {
         config.application_name("tallymark");
     }

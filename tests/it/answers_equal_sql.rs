@@ -1,1 +1,526 @@
+//! Random questions about random events: every answer equals that of an independent SQL statement on
+//! `events_readable`, which works on text, lets PostgreSQL do the time zones and knows nothing of how
+//! questions are answered.
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, IteratorRandom};
+use rand::{RngExt, SeedableRng};
+use tallymark::pb::filter::Kind;
+use tallymark::pb::time_range::Range;
+use tallymark::pb::{self, AggregateRequest, Bucket, Operator};
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::support::TestApp;
+
+const EVENTS: usize = 4_000;
+const QUESTIONS: usize = 120;
+/// 2026-03-01T00:00:00Z, and 40 days: New York and Cairo change their clocks in between.
+const FIRST_SECOND: i64 = 1_772_323_200;
+const SECONDS: i64 = 40 * 86_400;
+
+const ZONES: [&str; 6] = [
+    "UTC",
+    "America/New_York",
+    "Asia/Kathmandu",
+    "Africa/Cairo",
+    "Asia/Amman",
+    "Pacific/Apia",
+];
+const PAGES: [&str; 8] = [
+    "/",
+    "/docs",
+    "/docs/a?x=1",
+    "https://example.com/pricing",
+    "https://www.example.com/",
+    "/blog?utm_source=news&utm_medium=email&utm_campaign=may",
+    "/blog?utm_source=x",
+    "/%20odd",
+];
+const AGENTS: [&str; 6] = [
+    "",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)",
+    "something else",
+];
+const REFERRERS: [&str; 5] = [
+    "",
+    "https://www.google.com/",
+    "https://news.ycombinator.com/item?id=1",
+    "https://example.com/x",
+    "junk",
+];
+const LABELS: [&str; 4] = ["news", "tech", "été", "a'b"];
+
+/// Dimensions, and the same in `events_readable r`.
+const DIMENSIONS: [(&str, &str); 22] = [
+    ("name", "r.name"),
+    ("page", "r.page"),
+    ("host", "r.host"),
+    ("query", "r.query"),
+    ("title", "r.title"),
+    ("referrer", "r.referrer"),
+    ("referrer_url", "r.referrer_url"),
+    ("channel", "r.channel"),
+    ("utm_source", "r.utm_source"),
+    ("utm_medium", "r.utm_medium"),
+    ("browser", "r.browser"),
+    ("browser_version", "r.browser_version"),
+    ("os", "r.os"),
+    ("device", "r.device"),
+    ("is_bot", "r.is_bot::text"),
+    ("language", "r.language"),
+    ("screen", "r.screen"),
+    ("ip_address", "host(r.ip_address)"),
+    ("visitor_id", "r.visitor_id"),
+    ("user_id", "r.user_id"),
+    ("session_id", "r.session_id"),
+    ("properties.plan", "r.properties ->> 'plan'"),
+];
+
+const METRICS: [(&str, &str); 11] = [
+    ("events", "count(*)"),
+    ("page_views", "count(*) filter (where r.name = 'page_view')"),
+    ("visitors", "count(distinct r.visitor_id)"),
+    ("duration_sum", "coalesce(sum(r.duration_s), 0)"),
+    ("duration_mean", "avg(r.duration_s)"),
+    ("duration_min", "min(r.duration_s)"),
+    ("duration_max", "max(r.duration_s)"),
+    (
+        "duration_p50",
+        "percentile_cont(0.5) within group (order by r.duration_s::float8)",
+    ),
+    (
+        "duration_p90",
+        "percentile_cont(0.9) within group (order by r.duration_s::float8)",
+    ),
+    (
+        "duration_p99",
+        "percentile_cont(0.99) within group (order by r.duration_s::float8)",
+    ),
+    ("scroll_depth_mean", "avg(r.scroll_depth)"),
+];
+
+fn text<const N: usize>(random: &mut StdRng, from: [&str; N]) -> String {
+    (*from.choose(random).expect("not empty")).to_owned()
+}
+
+fn random_event(random: &mut StdRng) -> pb::Event {
+    let micros = random.random_range(0..SECONDS * 1_000_000);
+    let labels = |random: &mut StdRng| {
+        let count = random.random_range(0..3);
+        LABELS
+            .iter()
+            .sample(random, count)
+            .into_iter()
+            .map(|label| (*label).to_owned())
+            .collect()
+    };
+    let plan = match random.random_range(0..4) {
+        0 => None,
+        1 => Some(prost_types::value::Kind::StringValue("pro".to_owned())),
+        2 => Some(prost_types::value::Kind::NumberValue(
+            f64::from(random.random_range(0..5)) / 2.0,
+        )),
+        _ => Some(prost_types::value::Kind::NullValue(0)),
+    };
+    pb::Event {
+        event_id: Uuid::from_u128(random.random()).to_string(),
+        time: Some(prost_types::Timestamp {
+            seconds: FIRST_SECOND + micros / 1_000_000,
+            nanos: i32::try_from(micros % 1_000_000).expect("small") * 1_000,
+        }),
+        name: text(random, ["page_view", "page_view", "page_exit", "signup"]),
+        visitor_id: format!("v{}", random.random_range(0..60)),
+        user_id: text(random, ["", "", "u1", "u2"]),
+        session_id: text(random, ["", "s1", "s2"]),
+        page: text(random, PAGES),
+        title: text(random, ["", "Home", "Docs"]),
+        referrer: text(random, REFERRERS),
+        user_agent: text(random, AGENTS),
+        ip_address: text(
+            random,
+            ["", "203.0.113.9", "198.51.100.7", "2001:db8:1:2::3"],
+        ),
+        language: text(random, ["", "en-US,en;q=0.9", "de", "pt-br"]),
+        screen: text(random, ["", "1920x1080", "390x844"]),
+        duration: random.random_bool(0.6).then(|| prost_types::Duration {
+            seconds: random.random_range(0..300),
+            nanos: random.random_range(0..1_000) * 1_000_000,
+        }),
+        scroll_depth: random
+            .random_bool(0.5)
+            .then(|| f64::from(random.random_range(0..=10_000)) / 100.0),
+        categories: labels(random),
+        tags: labels(random),
+        properties: plan.map(|plan| prost_types::Struct {
+            fields: [("plan".to_owned(), prost_types::Value { kind: Some(plan) })].into(),
+        }),
+        ..pb::Event::default()
+    }
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A random filter, and the same in SQL that is never null.
+fn random_filter(random: &mut StdRng, depth: u32) -> (pb::Filter, String) {
+    let kind = if depth == 0 {
+        0
+    } else {
+        random.random_range(0..6)
+    };
+    match kind {
+        1 | 2 => {
+            let count = random.random_range(0..4);
+            let (filters, sql): (Vec<_>, Vec<_>) =
+                (0..count).map(|_| random_filter(random, depth - 1)).unzip();
+            let list = pb::FilterList { filters };
+            match kind {
+                1 => (
+                    pb::Filter {
+                        kind: Some(Kind::All(list)),
+                    },
+                    join(&sql, " and ", "true"),
+                ),
+                _ => (
+                    pb::Filter {
+                        kind: Some(Kind::Any(list)),
+                    },
+                    join(&sql, " or ", "false"),
+                ),
+            }
+        }
+        3 => {
+            let (filter, sql) = random_filter(random, depth - 1);
+            (
+                pb::Filter {
+                    kind: Some(Kind::Not(Box::new(filter))),
+                },
+                format!("(not {sql})"),
+            )
+        }
+        _ => random_condition(random),
+    }
+}
+
+fn join(parts: &[String], operator: &str, of_none: &str) -> String {
+    match parts {
+        [] => of_none.to_owned(),
+        parts => format!("({})", parts.join(operator)),
+    }
+}
+
+fn random_condition(random: &mut StdRng) -> (pb::Filter, String) {
+    let filter = |dimension: &str, operator: Operator, values: Vec<String>| {
+        let condition = pb::Condition {
+            dimension: dimension.to_owned(),
+            operator: operator.into(),
+            values,
+        };
+        pb::Filter {
+            kind: Some(Kind::Where(condition)),
+        }
+    };
+    match random.random_range(0..8) {
+        0 => {
+            let seconds = random.random_range(0..300);
+            (
+                filter(
+                    "duration",
+                    Operator::GreaterOrEqual,
+                    vec![seconds.to_string()],
+                ),
+                format!("coalesce(r.duration_s >= {seconds}, false)"),
+            )
+        }
+        1 => (
+            filter("scroll_depth", Operator::LessThan, vec!["50.5".to_owned()]),
+            "coalesce(r.scroll_depth < 50.5, false)".to_owned(),
+        ),
+        2 => (
+            filter(
+                "properties.plan",
+                Operator::GreaterThan,
+                vec!["0.5".to_owned()],
+            ),
+            "coalesce(case when jsonb_typeof(r.properties -> 'plan') = 'number' \
+             then (r.properties ->> 'plan')::numeric > 0.5 end, false)"
+                .to_owned(),
+        ),
+        3 => {
+            let label = text(random, LABELS);
+            let sql = format!("coalesce({} = any(r.categories), false)", literal(&label));
+            (filter("category", Operator::Equals, vec![label]), sql)
+        }
+        _ => {
+            let (dimension, column) = *DIMENSIONS.choose(random).expect("not empty");
+            let known = [
+                "/",
+                "/docs",
+                "Windows",
+                "Linux",
+                "google.com",
+                "page_view",
+                "u1",
+                "v7",
+                "direct",
+                "Chrome",
+                "email",
+                "true",
+                "pro",
+                "en-US",
+                "",
+            ];
+            let values: Vec<String> = (0..random.random_range(1..4))
+                .map(|_| text(random, known))
+                .collect();
+            let needles: Vec<String> =
+                vec![text(random, ["o", "/d", "Win", "1", "v1", "news", "e"])];
+            match random.random_range(0..5) {
+                0 => (
+                    filter(dimension, Operator::IsAbsent, Vec::new()),
+                    format!("(coalesce({column}, '') = '')"),
+                ),
+                1 => {
+                    let sql = format!(
+                        "coalesce({column} like {} || '%', false)",
+                        literal(&needles[0])
+                    );
+                    (filter(dimension, Operator::StartsWith, needles), sql)
+                }
+                2 => {
+                    let sql = format!(
+                        "coalesce(position({} in {column}) > 0, false)",
+                        literal(&needles[0])
+                    );
+                    (filter(dimension, Operator::Contains, needles), sql)
+                }
+                3 => (
+                    filter(
+                        dimension,
+                        Operator::MatchesRegex,
+                        vec!["^.[a-o0-9]".to_owned()],
+                    ),
+                    format!("coalesce(regexp_like({column}, '^.[a-o0-9]'), false)"),
+                ),
+                _ => {
+                    let list: Vec<String> = values.iter().map(|value| literal(value)).collect();
+                    let sql = format!("(coalesce({column}, '') in ({}))", list.join(", "));
+                    (filter(dimension, Operator::Equals, values), sql)
+                }
+            }
+        }
+    }
+}
+
+/// The bucket of `r.time` as local text, by PostgreSQL's own calendar.
+fn bucket_sql(bucket: Bucket, zone: &str) -> String {
+    let local = |unit: &str| {
+        format!("to_char(date_trunc('{unit}', r.time at time zone '{zone}'), 'YYYY-MM-DD')")
+    };
+    match bucket {
+        Bucket::WholeRange => "''".to_owned(),
+        Bucket::Hour => "to_char(date_trunc('hour', r.time at time zone 'UTC'), 'YYYY-MM-DD HH24:MI')".to_owned(),
+        Bucket::FifteenMinutes => {
+            "to_char(to_timestamp(floor(extract(epoch from r.time) / 900) * 900) at time zone 'UTC', 'YYYY-MM-DD HH24:MI')".to_owned()
+        }
+        Bucket::Week => local("week"),
+        Bucket::Month => local("month"),
+        Bucket::Quarter => local("quarter"),
+        Bucket::Year => local("year"),
+        _ => local("day"),
+    }
+}
+
+/// The same of a row of the answer.
+fn bucket_text(bucket: Bucket, zone: &TimeZone, start: prost_types::Timestamp) -> String {
+    let start = Timestamp::new(start.seconds, start.nanos).expect("a time");
+    match bucket {
+        Bucket::WholeRange => String::new(),
+        Bucket::Hour | Bucket::FifteenMinutes => start.strftime("%Y-%m-%d %H:%M").to_string(),
+        _ => start
+            .to_zoned(zone.clone())
+            .strftime("%Y-%m-%d")
+            .to_string(),
+    }
+}
+
+/// Close enough to be the same double computed in another order of operations.
+fn number(value: f64) -> String {
+    if value.is_nan() {
+        "nothing".to_owned()
+    } else {
+        format!("{value:.6}")
+    }
+}
+
+/// A random question, and the statement that answers it.
+fn random_question(random: &mut StdRng) -> (AggregateRequest, String, String) {
+    let zone = text(random, ZONES);
+    let bucket = *[
+        Bucket::FifteenMinutes,
+        Bucket::Hour,
+        Bucket::Day,
+        Bucket::Day,
+        Bucket::Week,
+        Bucket::Month,
+        Bucket::Quarter,
+        Bucket::Year,
+        Bucket::WholeRange,
+    ]
+    .choose(random)
+    .expect("not empty");
+    let count = random.random_range(0..4);
+    let mut dimensions = DIMENSIONS.iter().copied().sample(random, count);
+    let by_tag = random.random_bool(0.15);
+    if by_tag {
+        dimensions.push(("tag", "one_tag.tag"));
+    }
+    let count = random.random_range(1..6);
+    let metrics = METRICS.iter().copied().sample(random, count);
+    let since = FIRST_SECOND + random.random_range(-86_400..SECONDS);
+    let until = since + random.random_range(1..SECONDS);
+    let include_bots = random.random_bool(0.4);
+    let (filter, filter_sql) = match random.random_bool(0.7) {
+        true => {
+            let (filter, sql) = random_filter(random, 3);
+            (Some(filter), sql)
+        }
+        false => (None, "true".to_owned()),
+    };
+
+    let tags = if by_tag {
+        "left join lateral unnest(r.tags) as one_tag (tag) on true"
+    } else {
+        ""
+    };
+    let keys: String = dimensions
+        .iter()
+        .map(|(_, column)| format!(", coalesce({column}, '')"))
+        .collect();
+    let group: String = (0..=dimensions.len())
+        .map(|place| format!(", {}", place + 1))
+        .collect();
+    let values: String = metrics
+        .iter()
+        .map(|(_, metric)| format!(", coalesce(({metric})::float8, 'NaN')"))
+        .collect();
+    let chosen = format!(
+        "r.time >= to_timestamp({since}) and r.time < to_timestamp({until}) \
+         and ({include_bots} or not r.is_bot) and {filter_sql}"
+    );
+    let rows = format!(
+        "select {}{keys}{values} from events_readable r {tags} where {chosen} group by {}",
+        bucket_sql(bucket, &zone),
+        group.trim_start_matches(", "),
+    );
+    let totals = format!(
+        "select {} from events_readable r where {chosen}",
+        values.trim_start_matches(", ")
+    );
+    let names = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let question = AggregateRequest {
+        range: Some(pb::TimeRange {
+            range: Some(Range::Interval(pb::Interval {
+                since: time(since),
+                until: time(until),
+            })),
+        }),
+        bucket: bucket.into(),
+        dimensions: names(&dimensions),
+        metrics: names(&metrics),
+        filter,
+        include_bots,
+        time_zone: zone,
+        limit: 100_000,
+        totals: true,
+        ..AggregateRequest::default()
+    };
+    (question, rows, totals)
+}
+
+async fn check(app: &TestApp, client: &Client, random: &mut StdRng) {
+    let (question, rows_sql, totals_sql) = random_question(random);
+    let bucket = question.bucket();
+    let zone = TimeZone::get(&question.time_zone).expect("a zone");
+    let answer = app.aggregate(question.clone()).await;
+
+    let answered: BTreeSet<Vec<String>> = answer
+        .rows
+        .iter()
+        .map(|row| {
+            let mut words = vec![bucket_text(
+                bucket,
+                &zone,
+                row.bucket_start.expect("a bucket"),
+            )];
+            words.extend(row.dimensions.iter().cloned());
+            words.extend(row.metrics.iter().map(|metric| number(*metric)));
+            words
+        })
+        .collect();
+    assert_eq!(
+        answered.len(),
+        answer.rows.len(),
+        "no row twice: {question:?}"
+    );
+    let dimensions = question.dimensions.len();
+    let found: BTreeSet<Vec<String>> = client
+        .query(&rows_sql, &[])
+        .await
+        .expect("the statement is right")
+        .iter()
+        .map(|row| {
+            let mut words: Vec<String> = (0..=dimensions).map(|place| row.get(place)).collect();
+            words.extend((dimensions + 1..row.len()).map(|place| number(row.get(place))));
+            words
+        })
+        .collect();
+    let missing: Vec<_> = found.difference(&answered).take(5).collect();
+    let invented: Vec<_> = answered.difference(&found).take(5).collect();
+    assert!(
+        missing.is_empty() && invented.is_empty(),
+        "missing {missing:?}, invented {invented:?}\nquestion {question:?}\nstatement {rows_sql}"
+    );
+
+    let row = client
+        .query_one(&totals_sql, &[])
+        .await
+        .expect("the statement is right");
+    let expected: Vec<String> = (0..row.len()).map(|place| number(row.get(place))).collect();
+    let totals = answer.totals.expect("totals").metrics;
+    let totals: Vec<String> = totals.into_iter().map(number).collect();
+    assert_eq!(
+        totals, expected,
+        "question {question:?}\nstatement {totals_sql}"
+    );
+}
+
+#[tokio::test]
+async fn random_questions_about_random_events() {
+    // Another seed each time; a failure prints it, and this variable repeats it.
+    let seed = std::env::var("TALLYMARK_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(rand::random);
+    println!("TALLYMARK_TEST_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+
+    let app = TestApp::start().await;
+    app.keep_for_ever().await;
+    app.send_new((0..EVENTS).map(|_| random_event(&mut random)).collect())
+        .await;
+    let client = app.database.client().await;
+    for _ in 0..QUESTIONS {
+        check(&app, &client, &mut random).await;
+    }
+}

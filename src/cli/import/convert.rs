@@ -237,8 +237,12 @@ impl AccessRules {
     /// referrers; requests through a proxy name the host themselves.
     fn page(&self, target: &str) -> Option<String> {
         if target.starts_with('/') {
-            let origin = self.origin.as_deref().unwrap_or_default();
-            return Some(format!("{origin}{}", clean(target)));
+            let target = clean(target);
+            return Some(match &self.origin {
+                Some(origin) => format!("{origin}{target}"),
+                // By itself `//a/b` would be the page /b of the host a.
+                None => format!("/{}", target.trim_start_matches(['/', '\\'])),
+            });
         }
         let scheme = target.split_once("://")?.0;
         let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");

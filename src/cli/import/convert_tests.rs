@@ -66,6 +66,24 @@ fn a_request_becomes_a_page_view() {
 }
 
 #[test]
+fn a_path_never_names_a_host() {
+    let page = |request: &str, origin: Option<&str>| {
+        let rules = AccessRules {
+            origin: origin.map(str::to_owned),
+            ..rules()
+        };
+        let event = convert_with(rules, &line(request, 200, "-", "x"));
+        event.expect(request).page
+    };
+    assert_eq!(page("GET //wp-login.php HTTP/1.1", None), "/wp-login.php");
+    assert_eq!(page("GET /\\a/b HTTP/1.1", None), "/a/b");
+    assert_eq!(
+        page("GET //a/b HTTP/1.1", Some("https://example.com")),
+        "https://example.com//a/b"
+    );
+}
+
+#[test]
 fn what_is_left_out() {
     assert_eq!(skip_reason("POST / HTTP/1.1", 200), SkipReason::Method);
     assert_eq!(skip_reason("GET / HTTP/1.1", 404), SkipReason::Status);

@@ -125,10 +125,10 @@ pub fn render(
 
 const TOO_OLD_HINT: &str = "
 Events were rejected because their time is before the property's retention. To keep events for ever,
-create a property with retention_days 0 and import into it (with a write key of it, or with
---property archive on a server without authentication):
-  grpcurl -plaintext -d '{\"property\": {\"name\": \"archive\", \"retention_days\": 0}}' \\
-    127.0.0.1:50051 tallymark.v1.AdminService/CreateProperty
+create a property without a limit and import into it, with a write key of it, or with
+--property archive on a server without authentication:
+  tallymark property create archive --retention-days 0
+  tallymark key create --kind write --property archive
 ";
 
 fn add_examples(

@@ -101,7 +101,7 @@ async fn says_what_to_do_about_events_that_are_too_old() {
     assert!(!report.is_complete());
     let text = report.summary(&args.files);
     for wanted in [
-        "retention_days",
+        "property create archive --retention-days 0",
         "access.log:1: time: refused",
         "access.log:3001: malformed",
     ] {

@@ -54,6 +54,7 @@ pub struct Engine {
     // Dropped in this order: the lock goes last.
     server: Server,
     database_url: String,
+    bin_dir: PathBuf,
     data: DataDir,
 }
 
@@ -94,6 +95,7 @@ impl Engine {
         let mut started = Engine {
             server: Server::spawn(&data, &engine, &account)?,
             database_url: url(&socket_dir, PORT, DATABASE),
+            bin_dir: engine.bin_dir,
             data,
         };
         let maintenance = started
@@ -108,6 +110,11 @@ impl Engine {
     /// superuser; the database has the extension timescaledb.
     pub fn database_url(&self) -> &str {
         &self.database_url
+    }
+
+    /// Where the engine's programs are, `psql` among them.
+    pub fn bin_dir(&self) -> &Path {
+        &self.bin_dir
     }
 
     /// Resolves when the server ends unasked, with why. Cancel safe, and repeatable.

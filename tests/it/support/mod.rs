@@ -1,11 +1,14 @@
 //! [`TestApp`]: a service in this process on a database of its own, and clients for it.
+//! [`ServerProcess`]: the real program, as a process of its own.
 
 mod app;
 mod database;
 mod events;
 mod forwarder;
+mod process;
 pub mod wire;
 
 pub use app::{KeyedChannel, TestApp};
 pub use database::TestDatabase;
 pub use events::{aggregate_rows, at, page_view, reason, violations};
+pub use process::{Ended, ServerProcess, data_dir, run, run_with_stdin};

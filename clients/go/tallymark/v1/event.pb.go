@@ -137,10 +137,11 @@ type Event struct {
 	// has a country database; then it is truncated to /24 (IPv4) or /48 (IPv6)
 	// before anything is stored, unless the property's ip_policy says otherwise.
 	IpAddress string `protobuf:"bytes,11,opt,name=ip_address,json=ipAddress,proto3" json:"ip_address,omitempty"`
-	// BCP 47 tag or an Accept-Language header, of which the first tag is used. At
-	// most 128 bytes.
+	// BCP 47 tag or an Accept-Language header, of which the preferred tag is kept.
+	// At most 128 bytes. Without a valid tag it is dropped, not an error.
 	Language string `protobuf:"bytes,12,opt,name=language,proto3" json:"language,omitempty"`
-	// Screen size in CSS pixels, `1920x1080`; each side from 1 to 20,000.
+	// Screen size in CSS pixels, `1920x1080`; each side from 1 to 20,000. Another
+	// text of up to 32 bytes is dropped, not an error.
 	Screen string `protobuf:"bytes,13,opt,name=screen,proto3" json:"screen,omitempty"`
 	// How long it lasted: the time on the page for `page_exit`, the length of a
 	// call for a product event. From 0 to 7 days; kept in whole milliseconds,

@@ -123,15 +123,16 @@ export type Event = Message<"tallymark.v1.Event"> & {
   ipAddress: string;
 
   /**
-   * BCP 47 tag or an Accept-Language header, of which the first tag is used. At
-   * most 128 bytes.
+   * BCP 47 tag or an Accept-Language header, of which the preferred tag is kept.
+   * At most 128 bytes. Without a valid tag it is dropped, not an error.
    *
    * @generated from field: string language = 12;
    */
   language: string;
 
   /**
-   * Screen size in CSS pixels, `1920x1080`; each side from 1 to 20,000.
+   * Screen size in CSS pixels, `1920x1080`; each side from 1 to 20,000. Another
+   * text of up to 32 bytes is dropped, not an error.
    *
    * @generated from field: string screen = 13;
    */

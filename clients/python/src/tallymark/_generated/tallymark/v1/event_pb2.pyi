@@ -141,11 +141,13 @@ class Event(_message.Message):
     before anything is stored, unless the property's ip_policy says otherwise.
     """
     language: _builtins.str
-    """BCP 47 tag or an Accept-Language header, of which the first tag is used. At
-    most 128 bytes.
+    """BCP 47 tag or an Accept-Language header, of which the preferred tag is kept.
+    At most 128 bytes. Without a valid tag it is dropped, not an error.
     """
     screen: _builtins.str
-    """Screen size in CSS pixels, `1920x1080`; each side from 1 to 20,000."""
+    """Screen size in CSS pixels, `1920x1080`; each side from 1 to 20,000. Another
+    text of up to 32 bytes is dropped, not an error.
+    """
     scroll_depth: _builtins.float
     """How much of the page was seen, in percent, from 0 to 100; kept in hundredths
     of a percent.
