@@ -29,7 +29,7 @@ lint: setup ## Check formatting, lints, licences, container files and what is in
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
 demo: build ## Show what it does: a made-up day of traffic in, three answers out
-	@TALLYMARK_LOG=warn $(TALLYMARK) demo
+	@TALLYMARK_LOG=warn,tallymark::app=error,tallymark::store::embedded::install=info $(TALLYMARK) demo
 	@sh scripts/next-steps.sh
 
 serve: build ## Run a service to try things on, without keys, on 127.0.0.1:50051

@@ -10,7 +10,7 @@ trap 'rm -rf "$data_dir"' EXIT
 
 # Tests make and drop databases all the time: nothing of theirs has to survive a power failure, and
 # TimescaleDB's own jobs would hold on to databases that are dropped.
-TALLYMARK_LOG=${TALLYMARK_LOG:-warn} "${CARGO_TARGET_DIR:-target}"/debug/tallymark database exec --data-dir "$data_dir" \
+TALLYMARK_LOG=${TALLYMARK_LOG:-warn,tallymark::store::embedded::install=info} "${CARGO_TARGET_DIR:-target}"/debug/tallymark database exec --data-dir "$data_dir" \
     --set fsync=off --set full_page_writes=off --set synchronous_commit=off \
     --set max_connections=300 --set timescaledb.max_background_workers=0 \
     -- "$@"

@@ -183,7 +183,7 @@ impl Config {
                 max_bytes: variables.number(BATCH_BYTES, 16 << 20, 1 << 10, 256 << 20)?,
                 max_age: variables.milliseconds(BATCH_AGE_MS, 2, 0, 10_000)?,
             },
-            in_flight_bytes: variables.number(IN_FLIGHT_BYTES, 64 << 20, 8 << 20, (4 << 30) - 1)?,
+            in_flight_bytes: variables.number(IN_FLIGHT_BYTES, 64 << 20, 8 << 20, 4 << 30)?,
             query_timeout: variables.milliseconds(QUERY_TIMEOUT_MS, 30_000, 100, 3_600_000)?,
             drain_timeout: variables.milliseconds(DRAIN_TIMEOUT_MS, 10_000, 0, 600_000)?,
         };

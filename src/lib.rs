@@ -6,8 +6,9 @@
 //!  RPC ◀ answer ◀ query ◀────────────────── TimescaleDB
 //! ```
 //!
-//! The modules, in the order of the flow. What may use what: rpc → validate, enrich, log, query;
-//! load → log, store; query → store; domain uses nothing of it. Only [`app`] knows all.
+//! The modules, in the order of the flow. What may use what: rpc → validate, enrich, log, query, store;
+//! validate → enrich; load → enrich, log, store; query → store. [`domain`] knows no protobuf and no
+//! SQL, and only [`app`] knows rpc.
 
 pub mod app;
 pub mod config;

@@ -6,9 +6,18 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
 
+const DRIVER: &str = "tokio_postgres";
+
 /// Starts logging. A second call changes nothing.
 pub fn start(config: &LogConfig) {
-    let filter = EnvFilter::new(&config.filter);
+    let mut filter = EnvFilter::new(&config.filter);
+    if !config.filter.contains(DRIVER) {
+        // It repeats the database's notices: "already exists, skipping".
+        filter = match format!("{DRIVER}=warn").parse() {
+            Ok(directive) => filter.add_directive(directive),
+            Err(_) => filter,
+        };
+    }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

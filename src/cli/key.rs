@@ -7,7 +7,7 @@ use crate::domain::key::{Key, KeyKind};
 use crate::store::keys::{self, Created, KeyList};
 use crate::validate::property::is_name;
 
-use super::store::Store;
+use super::store::{Store, StoreArgs};
 use super::table::{Column, Table};
 
 /// Keys that `list` shows at most.
@@ -16,6 +16,8 @@ const MAX_LISTED: i64 = 10_000;
 /// Manage keys, directly in the database.
 #[derive(Debug, Args)]
 pub struct KeyArgs {
+    #[command(flatten)]
+    store: StoreArgs,
     #[command(subcommand)]
     command: KeyCommand,
 }
@@ -45,7 +47,7 @@ enum KeyCommand {
     },
     /// Revoke a key; servers notice within two seconds.
     Revoke {
-        /// Public part of the key, the one between the two underscores.
+        /// Public part of the key, up to its second underscore: `tmw_8RWb0dkP1zFe`.
         key_id: String,
     },
     /// Print a random key without storing it, for TALLYMARK_ADMIN_KEY and the like.
@@ -82,7 +84,7 @@ pub async fn run(args: KeyArgs) -> anyhow::Result<()> {
         println!("{}", Key::generate(kind.into()).reveal());
         return Ok(());
     }
-    let store = Store::open().await?;
+    let store = Store::open(args.store).await?;
     let done = run_on(&store, args.command).await;
     store.close().await?;
     done

@@ -8,7 +8,7 @@ use crate::store::properties::{self, PropertySettings};
 use crate::validate::property::is_name;
 use crate::validate::question::find_time_zone;
 
-use super::store::Store;
+use super::store::{Store, StoreArgs};
 use super::table::{Column, Table};
 
 /// Properties that `list` shows at most.
@@ -17,6 +17,8 @@ const MAX_LISTED: i64 = 10_000;
 /// Manage properties, directly in the database.
 #[derive(Debug, Args)]
 pub struct PropertyArgs {
+    #[command(flatten)]
+    store: StoreArgs,
     #[command(subcommand)]
     command: PropertyCommand,
 }
@@ -40,7 +42,7 @@ enum PropertyCommand {
 
 /// Runs `tallymark property`.
 pub async fn run(args: PropertyArgs) -> anyhow::Result<()> {
-    let store = Store::open().await?;
+    let store = Store::open(args.store).await?;
     let done = run_on(&store, args.command).await;
     store.close().await?;
     done

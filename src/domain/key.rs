@@ -77,14 +77,14 @@ impl KeyKind {
 pub struct Key {
     /// What it may do.
     pub kind: KeyKind,
-    /// Public part.
+    /// Public part, with the kind's prefix: `tmw_<id>`.
     pub id: String,
     text: String,
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_{}_…", self.kind.prefix(), self.id)
+        write!(f, "{}_…", self.id)
     }
 }
 
@@ -93,8 +93,9 @@ impl Key {
     pub fn generate(kind: KeyKind) -> Self {
         let mut random = rand::rng();
         let id = Alphanumeric.sample_string(&mut random, ID_LENGTH);
+        let id = format!("{}_{id}", kind.prefix());
         let secret = Alphanumeric.sample_string(&mut random, SECRET_LENGTH);
-        let text = format!("{}_{id}_{secret}", kind.prefix());
+        let text = format!("{id}_{secret}");
         Self { kind, id, text }
     }
 
@@ -114,7 +115,7 @@ impl Key {
         }
         Some(Self {
             kind,
-            id: id.to_owned(),
+            id: format!("{prefix}_{id}"),
             text: text.to_owned(),
         })
     }

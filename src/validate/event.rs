@@ -59,7 +59,8 @@ pub fn validate(event: pb::Event, property: &Property, now_us: i64) -> Result<Ev
     let has_page = is_given(&event.page);
 
     let sent_id = event_id(&event.event_id, v);
-    let time_us = event_time_us(event.time, sent_id, property, now_us, v);
+    let event_id = sent_id.unwrap_or_else(Uuid::now_v7);
+    let time_us = event_time_us(event.time, event_id, property, now_us, v);
     let name = v.text("name", event.name, 1, 128);
     let visitor_id = v.id("visitor_id", event.visitor_id, ID_BYTES);
     let user_id = v.id("user_id", event.user_id, ID_BYTES);
@@ -119,7 +120,7 @@ pub fn validate(event: pb::Event, property: &Property, now_us: i64) -> Result<Ev
     };
     violations
         .finish(Event {
-            event_id: sent_id.unwrap_or_else(Uuid::now_v7),
+            event_id,
             time_us,
             name,
             visitor_id,
@@ -170,7 +171,7 @@ fn event_id(text: &str, v: &mut Violations) -> Option<Uuid> {
 
 fn event_time_us(
     time: Option<prost_types::Timestamp>,
-    sent_id: Option<Uuid>,
+    event_id: Uuid,
     property: &Property,
     now_us: i64,
     v: &mut Violations,
@@ -186,7 +187,17 @@ fn event_time_us(
                 return now_us;
             }
         },
-        None => sent_id.and_then(time_of_id_us).unwrap_or(now_us),
+        None => match time_of_id_us(event_id) {
+            Some(time_us) => time_us,
+            None => {
+                v.add(
+                    "time",
+                    "is absent, need it with an event_id that is not a UUIDv7: \
+                     at another time a retry would be another event",
+                );
+                return now_us;
+            }
+        },
     };
     let show = |us: i64| {
         Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |time| time.to_string())

@@ -50,7 +50,7 @@ pub fn aggregate(
                 v.add(
                     "bucket",
                     format!(
-                        "the range has about {} of them, need at most {MAX_BUCKETS}",
+                        "the range has about {} buckets, need at most {MAX_BUCKETS}",
                         too_many.about
                     ),
                 );

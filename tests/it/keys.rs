@@ -11,7 +11,7 @@ use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::support::wire::assert_refused;
-use crate::support::{KeyedChannel, TestApp, TestDatabase, page_view};
+use crate::support::{KeyedChannel, TestApp, TestDatabase, key_id, page_view};
 
 use pb::admin_service_client::AdminServiceClient;
 use pb::ingest_service_client::IngestServiceClient;
@@ -343,7 +343,7 @@ async fn a_new_key_works_at_once_and_a_revoked_one_no_more() {
         .await
         .expect("an answer at once");
 
-    let key_id = secret.split('_').nth(1).expect("a key").to_owned();
+    let key_id = key_id(&secret);
     let revoke = || pb::RevokeKeyRequest {
         key_id: key_id.clone(),
     };

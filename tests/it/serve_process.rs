@@ -232,7 +232,7 @@ async fn bad_settings_end_it_at_once_with_64_and_the_variable() {
         ("TALLYMARK_READ_KEY", "secret"),
         ("TALLYMARK_GEO_DB", missing),
         ("TALLYMARK_RETENTION_DAYS", "-1"),
-        ("TALLYMARK_POOL_SIZE", "1"),
+        ("TALLYMARK_POOL_SIZE", "0"),
         ("TALLYMARK_BATCH_EVENTS", "0"),
         ("TALLYMARK_BATCH_BYTES", "1"),
         ("TALLYMARK_BATCH_AGE_MS", "1e3"),
@@ -410,11 +410,11 @@ async fn pages(channel: &Channel) -> Vec<String> {
 
 /// Public part of a key.
 fn id_of(key: &str) -> &str {
-    key.trim().split('_').nth(1).expect("a key")
+    key.trim().rsplit_once('_').expect("a key").0
 }
 
 fn secret_of(key: &str) -> &str {
-    key.trim().split('_').nth(2).expect("a key")
+    key.trim().rsplit_once('_').expect("a key").1
 }
 
 fn path(path: &Path) -> &str {

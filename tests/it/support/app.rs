@@ -301,6 +301,12 @@ impl TestApp {
     }
 }
 
+/// The public part of a key.
+pub fn key_id(key: &str) -> String {
+    let (id, _secret) = key.rsplit_once('_').expect("a key");
+    id.to_owned()
+}
+
 async fn wait_until(channel: Channel, wanted: ServingStatus) {
     let whole = HealthCheckRequest {
         service: String::new(),

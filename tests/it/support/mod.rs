@@ -8,7 +8,7 @@ mod forwarder;
 mod process;
 pub mod wire;
 
-pub use app::{KeyedChannel, TestApp};
+pub use app::{KeyedChannel, TestApp, key_id};
 pub use database::TestDatabase;
 pub use events::{aggregate_rows, at, page_view, reason, violations};
 pub use process::{Ended, ServerProcess, data_dir, run, run_with_stdin};

@@ -650,7 +650,8 @@ func (x *UpdatePropertyResponse) GetProperty() *Property {
 // A key, without its secret, which is stored as a hash only.
 type Key struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Public part of the key, which names it here and in logs.
+	// Public part of the key, up to its second underscore, `tmw_8RWb0dkP1zFe`. It
+	// names the key here and in logs.
 	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// What it may do.
 	Kind KeyKind `protobuf:"varint,2,opt,name=kind,proto3,enum=tallymark.v1.KeyKind" json:"kind,omitempty"`

@@ -60,7 +60,7 @@ const (
 	// UNAVAILABLE with RetryInfo: the server is stopping; another, or this one
 	// after its restart, will serve.
 	ErrorReason_ERROR_REASON_SHUTTING_DOWN ErrorReason = 13
-	// INTERNAL: a fault of the server; its log says which, with the request id.
+	// INTERNAL: a fault of the server; its log says which.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 14
 	// UNAVAILABLE with RetryInfo: the server is not ready yet.
 	ErrorReason_ERROR_REASON_STARTING ErrorReason = 15

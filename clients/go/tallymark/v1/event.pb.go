@@ -102,24 +102,25 @@ type Event struct {
 	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// When it happened; kept in microseconds. From 2000-01-01 to one hour from now,
 	// and not older than the property keeps events. When absent: the time inside
-	// event_id if that is a UUIDv7 (so that a retry is stable), else now.
+	// event_id, so that a retry is stable. Required with an event_id that is not a
+	// UUIDv7.
 	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
 	// What happened: `page_view`, `page_exit`, `ping`, `scroll`, or a name of your
 	// own. Required, 1 to 128 bytes.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// The anonymous device or browser, the same on every visit; this is what
 	// unique visitors count. 1 to 128 bytes. Required unless user_id is given,
-	// which then stands in for it. Placeholders (`null`, `undefined`, `anonymous`,
-	// `none`, `unknown`, `0`, the nil UUID) are rejected: they would merge
-	// everybody into one visitor.
+	// which then stands in for it. Placeholders (`null`, `nil`, `none`, `nan`,
+	// `undefined`, `unknown`, `anonymous`, `[object Object]`, `0`, the nil UUID; in
+	// any case) are rejected: they would merge everybody into one visitor.
 	VisitorId string `protobuf:"bytes,4,opt,name=visitor_id,json=visitorId,proto3" json:"visitor_id,omitempty"`
 	// The known person, when signed in. At most 128 bytes; the placeholders of
 	// visitor_id are rejected here too.
 	UserId string `protobuf:"bytes,5,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	// The caller's own session, if it keeps one. At most 128 bytes.
 	SessionId string `protobuf:"bytes,6,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// Where it happened: an http(s) URL or a path that starts with `/`. At most
-	// 2,048 bytes. Required for `page_view`. It is stored as host, path and query;
+	// Where it happened: an http(s) URL or a path; `pricing` is taken as
+	// `/pricing`. At most 2,048 bytes. Required for `page_view`. It is stored as host, path and query;
 	// the fragment is dropped, and utm_* and advertising click ids are read off the
 	// query and removed from it.
 	Page string `protobuf:"bytes,7,opt,name=page,proto3" json:"page,omitempty"`

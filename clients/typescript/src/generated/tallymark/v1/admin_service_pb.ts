@@ -285,7 +285,8 @@ export const UpdatePropertyResponseSchema: GenMessage<UpdatePropertyResponse> = 
  */
 export type Key = Message<"tallymark.v1.Key"> & {
   /**
-   * Public part of the key, which names it here and in logs.
+   * Public part of the key, up to its second underscore, `tmw_8RWb0dkP1zFe`. It
+   * names the key here and in logs.
    *
    * @generated from field: string key_id = 1;
    */

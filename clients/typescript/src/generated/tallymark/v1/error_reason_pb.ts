@@ -123,7 +123,7 @@ export enum ErrorReason {
   SHUTTING_DOWN = 13,
 
   /**
-   * INTERNAL: a fault of the server; its log says which, with the request id.
+   * INTERNAL: a fault of the server; its log says which.
    *
    * @generated from enum value: ERROR_REASON_INTERNAL = 14;
    */

@@ -38,7 +38,8 @@ export type Event = Message<"tallymark.v1.Event"> & {
   /**
    * When it happened; kept in microseconds. From 2000-01-01 to one hour from now,
    * and not older than the property keeps events. When absent: the time inside
-   * event_id if that is a UUIDv7 (so that a retry is stable), else now.
+   * event_id, so that a retry is stable. Required with an event_id that is not a
+   * UUIDv7.
    *
    * @generated from field: google.protobuf.Timestamp time = 2;
    */
@@ -55,9 +56,9 @@ export type Event = Message<"tallymark.v1.Event"> & {
   /**
    * The anonymous device or browser, the same on every visit; this is what
    * unique visitors count. 1 to 128 bytes. Required unless user_id is given,
-   * which then stands in for it. Placeholders (`null`, `undefined`, `anonymous`,
-   * `none`, `unknown`, `0`, the nil UUID) are rejected: they would merge
-   * everybody into one visitor.
+   * which then stands in for it. Placeholders (`null`, `nil`, `none`, `nan`,
+   * `undefined`, `unknown`, `anonymous`, `[object Object]`, `0`, the nil UUID; in
+   * any case) are rejected: they would merge everybody into one visitor.
    *
    * @generated from field: string visitor_id = 4;
    */
@@ -79,8 +80,8 @@ export type Event = Message<"tallymark.v1.Event"> & {
   sessionId: string;
 
   /**
-   * Where it happened: an http(s) URL or a path that starts with `/`. At most
-   * 2,048 bytes. Required for `page_view`. It is stored as host, path and query;
+   * Where it happened: an http(s) URL or a path; `pricing` is taken as
+   * `/pricing`. At most 2,048 bytes. Required for `page_view`. It is stored as host, path and query;
    * the fragment is dropped, and utm_* and advertising click ids are read off the
    * query and removed from it.
    *

@@ -360,7 +360,9 @@ class Key(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
-    """Public part of the key, which names it here and in logs."""
+    """Public part of the key, up to its second underscore, `tmw_8RWb0dkP1zFe`. It
+    names the key here and in logs.
+    """
     kind: Global___KeyKind.ValueType
     """What it may do."""
     property: _builtins.str

@@ -61,7 +61,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     after its restart, will serve.
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 14
-    """INTERNAL: a fault of the server; its log says which, with the request id."""
+    """INTERNAL: a fault of the server; its log says which."""
     ERROR_REASON_STARTING: _ErrorReason.ValueType  # 15
     """UNAVAILABLE with RetryInfo: the server is not ready yet."""
 
@@ -110,7 +110,7 @@ ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 13
 after its restart, will serve.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 14
-"""INTERNAL: a fault of the server; its log says which, with the request id."""
+"""INTERNAL: a fault of the server; its log says which."""
 ERROR_REASON_STARTING: ErrorReason.ValueType  # 15
 """UNAVAILABLE with RetryInfo: the server is not ready yet."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

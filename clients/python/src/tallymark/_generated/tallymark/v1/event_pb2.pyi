@@ -107,9 +107,9 @@ class Event(_message.Message):
     visitor_id: _builtins.str
     """The anonymous device or browser, the same on every visit; this is what
     unique visitors count. 1 to 128 bytes. Required unless user_id is given,
-    which then stands in for it. Placeholders (`null`, `undefined`, `anonymous`,
-    `none`, `unknown`, `0`, the nil UUID) are rejected: they would merge
-    everybody into one visitor.
+    which then stands in for it. Placeholders (`null`, `nil`, `none`, `nan`,
+    `undefined`, `unknown`, `anonymous`, `[object Object]`, `0`, the nil UUID; in
+    any case) are rejected: they would merge everybody into one visitor.
     """
     user_id: _builtins.str
     """The known person, when signed in. At most 128 bytes; the placeholders of
@@ -118,8 +118,8 @@ class Event(_message.Message):
     session_id: _builtins.str
     """The caller's own session, if it keeps one. At most 128 bytes."""
     page: _builtins.str
-    """Where it happened: an http(s) URL or a path that starts with `/`. At most
-    2,048 bytes. Required for `page_view`. It is stored as host, path and query;
+    """Where it happened: an http(s) URL or a path; `pricing` is taken as
+    `/pricing`. At most 2,048 bytes. Required for `page_view`. It is stored as host, path and query;
     the fragment is dropped, and utm_* and advertising click ids are read off the
     query and removed from it.
     """
@@ -160,7 +160,8 @@ class Event(_message.Message):
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it happened; kept in microseconds. From 2000-01-01 to one hour from now,
         and not older than the property keeps events. When absent: the time inside
-        event_id if that is a UUIDv7 (so that a retry is stable), else now.
+        event_id, so that a retry is stable. Required with an event_id that is not a
+        UUIDv7.
         """
 
     @_builtins.property
