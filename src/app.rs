@@ -9,12 +9,13 @@
 //! |---|------|-------------------|---------|
 //! | 1 | health says NOT_SERVING, new calls are refused with "try another" | before anything stops working | |
 //! | 2 | streams end after what they received is stored | their callers know where they stand | drain timeout |
-//! | 3 | the listener and its connections close | no call is left that needs the rest | with 2 |
+//! | 3 | the listener and its connections close | until now new calls were told why; none is left that needs the rest | with 2 |
 //! | 4 | loader and workers stop | nothing gives them work | 5 s |
 //! | 5 | the own engine stops | nothing uses it | 40 s |
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ const LOADERS: usize = 2;
 const SERVICE_CONNECTIONS: usize = 4;
 /// How long workers have to stop.
 const WORKER_BUDGET: Duration = Duration::from_secs(5);
+/// How long calls that are cut off have to tell their callers.
+const LAST_WORDS_BUDGET: Duration = Duration::from_secs(1);
 /// What to do about a database that does not answer at start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreachable {
@@ -150,6 +153,7 @@ impl App {
             countries,
         } = self;
         let draining = CancellationToken::new();
+        let closing = CancellationToken::new();
         let gate = Gate::new(config.authentication, draining.clone());
         let mut reporter = tonic_health::server::HealthReporter::new();
         health::set_all(&reporter, tonic_health::ServingStatus::NotServing).await;
@@ -158,7 +162,7 @@ impl App {
             listener,
             Arc::clone(&gate),
             reporter.clone(),
-            draining.clone(),
+            closing.clone(),
         ));
 
         let mut engine = None;
@@ -198,13 +202,23 @@ impl App {
         info!("stopping");
         draining.cancel();
         health::end(&mut reporter).await;
-        if !serving.is_finished()
-            && tokio::time::timeout(config.drain_timeout, &mut serving)
-                .await
-                .is_err()
+        let mut drained = pin!(async {
+            gate.idle().await;
+            // Who has come since to watch would keep the listener open.
+            health::end(&mut reporter).await;
+            closing.cancel();
+            if !serving.is_finished() {
+                let _ended_before = (&mut serving).await;
+            }
+        });
+        if tokio::time::timeout(config.drain_timeout, &mut drained)
+            .await
+            .is_err()
         {
             warn!("calls did not end in time; they are cut off, and what they sent may be retried");
-            serving.abort();
+            gate.cut_off();
+            // Their callers are told so, if they still listen.
+            let _told = tokio::time::timeout(LAST_WORDS_BUDGET, drained).await;
         }
         workers.stop(WORKER_BUDGET).await;
         for pool in pools.iter().flatten() {

@@ -100,8 +100,8 @@ impl AdminService for Admin {
         let request = request.into_inner();
         let update = required(request.property, "property")?;
         let current = find_property(&scope, update.name.clone(), "property.name").await?;
-        let settings = validate::update(current.settings, update, request.update_mask)?;
-        let updated = properties::update(&scope.core.pool, &current.name, &settings)
+        let (settings, fields) = validate::update(update, request.update_mask)?;
+        let updated = properties::update(&scope.core.pool, &current.name, &settings, &fields)
             .await
             .map_err(ApiError::from)?
             .ok_or(ApiError::NotFound {
@@ -151,13 +151,8 @@ impl AdminService for Admin {
         let request = request.into_inner();
         let size = read_page_size(request.page_size)?;
         let asked = Some(request.property.as_str()).filter(|name| !name.is_empty());
-        if asked.is_some_and(|name| !validate::is_name(name)) {
-            return Err(ApiError::invalid("property", "is not the name of a property").into());
-        }
-        if let (Some(own), Some(asked)) = (scope.only_property(), asked)
-            && own != asked
-        {
-            return Err(no_property(asked).into());
+        if let Some(name) = asked {
+            find_property(&scope, name.to_owned(), "property").await?;
         }
         let [after_us, after_id] = decode_token(&request.page_token)?;
         let after = match after_us.as_str() {

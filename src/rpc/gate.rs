@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Request, Response, header};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -41,6 +42,8 @@ pub struct Gate {
     authentication: Authentication,
     core: OnceLock<Arc<Core>>,
     draining: CancellationToken,
+    under_way: TaskTracker,
+    cut_off: CancellationToken,
 }
 
 impl Gate {
@@ -50,6 +53,8 @@ impl Gate {
             authentication,
             core: OnceLock::new(),
             draining,
+            under_way: TaskTracker::new(),
+            cut_off: CancellationToken::new(),
         })
     }
 
@@ -57,6 +62,17 @@ impl Gate {
     pub fn open(&self, core: Arc<Core>) {
         let opened_before = self.core.set(core).is_err();
         debug_assert!(!opened_before, "the gate opens once");
+    }
+
+    /// Resolves once no call is under way any more; to be asked when no other is let in.
+    pub async fn idle(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
+    }
+
+    /// Ends every call that is still under way.
+    pub fn cut_off(&self) {
+        self.cut_off.cancel();
     }
 
     async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Scope>, ApiError> {
@@ -184,7 +200,10 @@ where
         // The clone that is ready serves this call; the other has to become ready again.
         let not_ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, not_ready);
+        // Taken before the gate is asked: who was let in counts.
+        let under_way = gate.under_way.token();
         Box::pin(async move {
+            let _under_way = under_way;
             match gate.admit(request.uri().path(), request.headers()).await {
                 Ok(Some(scope)) => {
                     request.extensions_mut().insert(scope);
@@ -192,8 +211,12 @@ where
                 Ok(None) => {}
                 Err(error) => return Ok(Status::from(error).into_http()),
             }
-            let response = inner.call(request).await?;
-            Ok(wire_limits::explain_response(response))
+            tokio::select! {
+                response = inner.call(request) => Ok(wire_limits::explain_response(response?)),
+                () = gate.cut_off.cancelled() => {
+                    Ok(Status::from(ApiError::ShuttingDown).into_http())
+                }
+            }
         })
     }
 }

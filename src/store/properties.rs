@@ -141,11 +141,13 @@ pub async fn list(
     Ok(rows.iter().map(PropertyDescription::from_row).collect())
 }
 
-/// Gives a property new settings; `None` when there is none of that name.
+/// Gives a property those of the settings that `fields` names, as admin_service.proto does; `None`
+/// when there is no property of that name.
 pub async fn update(
     pool: &Pool,
     name: &str,
     settings: &PropertySettings,
+    fields: &[String],
 ) -> Result<Option<PropertyDescription>, StoreError> {
     let client = pool.get().await?;
     let row = client
@@ -159,6 +161,7 @@ pub async fn update(
                 &settings.session_gap_s,
                 &ip_policy_number(settings.ip_policy),
                 &settings.allowed_origins,
+                &fields,
             ],
         )
         .await?;

@@ -42,38 +42,40 @@ pub fn is_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(is_word)
 }
 
-/// The settings of a property after an update: of `update` what `mask` names, else of `current`.
+/// Fields that an update may change.
+const CHANGEABLE: [&str; 6] = [
+    "display_name",
+    "time_zone",
+    "retention_days",
+    "session_gap",
+    "ip_policy",
+    "allowed_origins",
+];
+
+/// An update of a property: its new settings, and the fields that are to get them.
 pub fn update(
-    current: PropertySettings,
     update: pb::Property,
     mask: Option<prost_types::FieldMask>,
-) -> Result<PropertySettings, ApiError> {
+) -> Result<(PropertySettings, Vec<String>), ApiError> {
     let mut violations = Violations::default();
-    let paths = mask.map(|mask| mask.paths).unwrap_or_default();
-    if paths.is_empty() {
+    let fields = mask.map(|mask| mask.paths).unwrap_or_default();
+    if fields.is_empty() {
         violations.add("update_mask", "is empty, need the fields to change");
     }
-    let new = settings(update, &mut violations);
-    let mut settings = current;
-    for (place, path) in paths.iter().enumerate() {
-        match path.as_str() {
-            "display_name" => settings.display_name.clone_from(&new.display_name),
-            "time_zone" => settings.time_zone.clone_from(&new.time_zone),
-            "retention_days" => settings.retention = new.retention,
-            "session_gap" => settings.session_gap_s = new.session_gap_s,
-            "ip_policy" => settings.ip_policy = new.ip_policy,
-            "allowed_origins" => settings.allowed_origins.clone_from(&new.allowed_origins),
-            _ => violations.add(
+    for (place, field) in fields.iter().enumerate() {
+        if !CHANGEABLE.contains(&field.as_str()) {
+            violations.add(
                 format!("update_mask.paths[{place}]"),
                 format!(
                     "`{}` cannot be changed; display_name, time_zone, retention_days, \
                      session_gap, ip_policy and allowed_origins can",
-                    excerpt(path, 40)
+                    excerpt(field, 40)
                 ),
-            ),
+            );
         }
     }
-    violations.finish_call(settings)
+    let settings = settings(update, &mut violations);
+    violations.finish_call((settings, fields))
 }
 
 fn settings(property: pb::Property, v: &mut Violations) -> PropertySettings {

@@ -2,14 +2,19 @@
 
 mod support;
 
+mod admin;
 mod aggregate;
 mod answers_equal_sql;
 mod bad_input;
 mod bad_questions;
+mod drain;
 mod embedded_engine;
+mod events_lists;
+mod health_reflection;
 mod import_log;
 mod ingest_stream;
 mod ingest_unary;
+mod keys;
 mod requirements;
 mod retention;
 mod serve_process;

@@ -79,6 +79,16 @@ impl TestApp {
 
     /// A service on a given database.
     pub async fn start_on(database: TestDatabase, variables: &[(&str, &str)]) -> Self {
+        let mut app = Self::launch_on(database, variables).await;
+        tokio::select! {
+            () = wait_until(app.channel.clone(), ServingStatus::Serving) => {}
+            ended = &mut app.service => panic!("the service could not start: {ended:?}"),
+        }
+        app
+    }
+
+    /// A service on a given database that listens and need not be ready.
+    pub async fn launch_on(database: TestDatabase, variables: &[(&str, &str)]) -> Self {
         let [admin_key, write_key, read_key] =
             [KeyKind::Admin, KeyKind::Write, KeyKind::Read].map(Key::generate);
         let mut settings: HashMap<String, String> = HashMap::from([
@@ -107,13 +117,9 @@ impl TestApp {
             .expect("a free port");
         let address = app.local_addr().expect("an address");
         let stop = CancellationToken::new();
-        let mut service = tokio::spawn(app.run(stop.clone()));
+        let service = tokio::spawn(app.run(stop.clone()));
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
         let channel = endpoint.connect().await.expect("the service listens");
-        tokio::select! {
-            () = wait_until(channel.clone(), ServingStatus::Serving) => {}
-            ended = &mut service => panic!("the service could not start: {ended:?}"),
-        }
         Self {
             address,
             channel,
@@ -293,6 +299,12 @@ impl TestApp {
             .await
             .expect("an updated property");
     }
+}
+
+/// The public part of a key.
+pub fn key_id(key: &str) -> String {
+    let (id, _secret) = key.rsplit_once('_').expect("a key");
+    id.to_owned()
 }
 
 async fn wait_until(channel: Channel, wanted: ServingStatus) {

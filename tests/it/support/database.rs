@@ -3,6 +3,8 @@
 use tokio_postgres::{Client, Config, NoTls};
 use uuid::Uuid;
 
+use super::forwarder::Forwarder;
+
 /// Names the engine of the tests; `make test` sets it.
 const URL_VARIABLE: &str = "DATABASE_URL";
 /// Statements that start with this drop what a test that was killed left behind.
@@ -38,6 +40,27 @@ impl TestDatabase {
         format!("{} dbname={}", self.server, self.name)
     }
 
+    /// Its address by way of a forwarder.
+    pub fn url_through(&self, forwarder: &Forwarder) -> String {
+        let config = server_config(&self.server);
+        let mut url = format!(
+            "host=127.0.0.1 port={} dbname={}",
+            forwarder.port, self.name
+        );
+        if let Some(user) = config.get_user() {
+            url.push_str(&format!(" user={user}"));
+        }
+        if let Some(password) = config.get_password() {
+            url.push_str(&format!(" password={}", String::from_utf8_lossy(password)));
+        }
+        url
+    }
+
+    /// A forwarder to its server.
+    pub async fn forwarder(&self) -> Forwarder {
+        Forwarder::start(&server_config(&self.server)).await
+    }
+
     /// A connection of the test's own.
     pub async fn client(&self) -> Client {
         connect(&self.server, Some(&self.name)).await
@@ -63,8 +86,12 @@ impl Drop for TestDatabase {
     }
 }
 
+fn server_config(server: &str) -> Config {
+    server.parse().expect("a database URL")
+}
+
 async fn connect(server: &str, database: Option<&str>) -> Client {
-    let mut config: Config = server.parse().expect("a database URL");
+    let mut config = server_config(server);
     if let Some(name) = database {
         config.dbname(name);
     }

@@ -4,10 +4,11 @@
 mod app;
 mod database;
 mod events;
+mod forwarder;
 mod process;
 pub mod wire;
 
-pub use app::TestApp;
+pub use app::{KeyedChannel, TestApp, key_id};
 pub use database::TestDatabase;
 pub use events::{aggregate_rows, at, page_view, reason, violations};
 pub use process::{Ended, ServerProcess, data_dir, run, run_with_stdin};
