@@ -232,7 +232,7 @@ async fn bad_settings_end_it_at_once_with_64_and_the_variable() {
         ("TALLYMARK_READ_KEY", "secret"),
         ("TALLYMARK_GEO_DB", missing),
         ("TALLYMARK_RETENTION_DAYS", "-1"),
-        ("TALLYMARK_POOL_SIZE", "1"),
+        ("TALLYMARK_POOL_SIZE", "0"),
         ("TALLYMARK_BATCH_EVENTS", "0"),
         ("TALLYMARK_BATCH_BYTES", "1"),
         ("TALLYMARK_BATCH_AGE_MS", "1e3"),
