@@ -224,7 +224,7 @@ type AggregateRequest struct {
 	// IANA name of the time zone of days and longer buckets and of relative
 	// ranges, `Asia/Kathmandu`. Default: the property's.
 	TimeZone string `protobuf:"bytes,7,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
-	// Order of the rows, the first one first. Default: bucket ascending, then the
+	// Order of the rows, the first one first, no key twice. Default: bucket ascending, then the
 	// first metric descending. Ties are broken by bucket and dimensions, so that
 	// the order is always the same.
 	OrderBy []*OrderBy `protobuf:"bytes,8,rep,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`

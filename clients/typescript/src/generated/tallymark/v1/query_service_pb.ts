@@ -87,7 +87,7 @@ export type AggregateRequest = Message<"tallymark.v1.AggregateRequest"> & {
   timeZone: string;
 
   /**
-   * Order of the rows, the first one first. Default: bucket ascending, then the
+   * Order of the rows, the first one first, no key twice. Default: bucket ascending, then the
    * first metric descending. Ties are broken by bucket and dimensions, so that
    * the order is always the same.
    *

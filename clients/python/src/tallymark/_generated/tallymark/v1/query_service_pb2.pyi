@@ -218,7 +218,7 @@ class AggregateRequest(_message.Message):
 
     @_builtins.property
     def order_by(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderBy]:
-        """Order of the rows, the first one first. Default: bucket ascending, then the
+        """Order of the rows, the first one first, no key twice. Default: bucket ascending, then the
         first metric descending. Ties are broken by bucket and dimensions, so that
         the order is always the same.
         """
