@@ -127,9 +127,9 @@ type Event struct {
 	// Title of the page. At most 512 bytes.
 	Title string `protobuf:"bytes,8,opt,name=title,proto3" json:"title,omitempty"`
 	// The page that led here: an http(s) or android-app URL. At most 2,048 bytes.
-	// Stored as a domain and a URL without query and fragment. One that is not a
-	// URL, or of the same site as `page`, is dropped, not an error: browsers send
-	// many such.
+	// Stored as a domain and as domain and path, `news.example.org/a/b`: without
+	// scheme, `www.`, query and fragment. One that is not a URL, or of the same site
+	// as `page`, is dropped, not an error: browsers send many such.
 	Referrer string `protobuf:"bytes,9,opt,name=referrer,proto3" json:"referrer,omitempty"`
 	// The User-Agent header of the browser. At most 1,024 bytes. Browser, operating
 	// system, device and crawler flag are read off it.
@@ -463,8 +463,9 @@ func (x *EventResult) GetViolations() []*FieldViolation {
 type StoredEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event as received, but for what storage changes on purpose: time in
-	// microseconds, page put together from its stored parts, referrer without query,
-	// ip_address truncated or dropped, language and screen in normal form.
+	// microseconds, page put together from its stored parts and so without its
+	// scheme (`//example.com/a?b`), referrer as domain and path, ip_address
+	// truncated or dropped, language and screen in normal form.
 	Event *Event `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
 	// What the server made of it.
 	Derived       *DerivedFields `protobuf:"bytes,2,opt,name=derived,proto3" json:"derived,omitempty"`

@@ -224,9 +224,9 @@ type AggregateRequest struct {
 	// IANA name of the time zone of days and longer buckets and of relative
 	// ranges, `Asia/Kathmandu`. Default: the property's.
 	TimeZone string `protobuf:"bytes,7,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
-	// Order of the rows, the first one first, no key twice. Default: bucket ascending, then the
-	// first metric descending. Ties are broken by bucket and dimensions, so that
-	// the order is always the same.
+	// Order of the rows, the first one first; no key twice. Default: bucket
+	// ascending, then the first metric descending. Ties are broken by bucket and
+	// dimensions, so that the order is always the same.
 	OrderBy []*OrderBy `protobuf:"bytes,8,rep,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	// At most this many rows. From 1 to 100,000; default 10,000. What was left out
 	// is counted in metadata.row_count. Clients that accept 4 MiB messages only
@@ -1159,7 +1159,9 @@ func (x *GetEventRequest) GetEventId() string {
 // Response of GetEvent.
 type GetEventResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The event. When one id was stored with several times, the newest.
+	// The event. When one id was stored with several times: the newest of those
+	// within a minute of the time inside the id (UUIDv7), else within a day of it,
+	// else of all.
 	Event         *StoredEvent `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -98,9 +98,9 @@ export type Event = Message<"tallymark.v1.Event"> & {
 
   /**
    * The page that led here: an http(s) or android-app URL. At most 2,048 bytes.
-   * Stored as a domain and a URL without query and fragment. One that is not a
-   * URL, or of the same site as `page`, is dropped, not an error: browsers send
-   * many such.
+   * Stored as a domain and as domain and path, `news.example.org/a/b`: without
+   * scheme, `www.`, query and fragment. One that is not a URL, or of the same site
+   * as `page`, is dropped, not an error: browsers send many such.
    *
    * @generated from field: string referrer = 9;
    */
@@ -275,8 +275,9 @@ export const EventResultSchema: GenMessage<EventResult> = /*@__PURE__*/
 export type StoredEvent = Message<"tallymark.v1.StoredEvent"> & {
   /**
    * The event as received, but for what storage changes on purpose: time in
-   * microseconds, page put together from its stored parts, referrer without query,
-   * ip_address truncated or dropped, language and screen in normal form.
+   * microseconds, page put together from its stored parts and so without its
+   * scheme (`//example.com/a?b`), referrer as domain and path, ip_address
+   * truncated or dropped, language and screen in normal form.
    *
    * @generated from field: tallymark.v1.Event event = 1;
    */

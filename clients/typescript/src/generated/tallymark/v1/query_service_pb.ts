@@ -87,9 +87,9 @@ export type AggregateRequest = Message<"tallymark.v1.AggregateRequest"> & {
   timeZone: string;
 
   /**
-   * Order of the rows, the first one first, no key twice. Default: bucket ascending, then the
-   * first metric descending. Ties are broken by bucket and dimensions, so that
-   * the order is always the same.
+   * Order of the rows, the first one first; no key twice. Default: bucket
+   * ascending, then the first metric descending. Ties are broken by bucket and
+   * dimensions, so that the order is always the same.
    *
    * @generated from field: repeated tallymark.v1.OrderBy order_by = 8;
    */
@@ -556,7 +556,9 @@ export const GetEventRequestSchema: GenMessage<GetEventRequest> = /*@__PURE__*/
  */
 export type GetEventResponse = Message<"tallymark.v1.GetEventResponse"> & {
   /**
-   * The event. When one id was stored with several times, the newest.
+   * The event. When one id was stored with several times: the newest of those
+   * within a minute of the time inside the id (UUIDv7), else within a day of it,
+   * else of all.
    *
    * @generated from field: tallymark.v1.StoredEvent event = 1;
    */

@@ -127,9 +127,9 @@ class Event(_message.Message):
     """Title of the page. At most 512 bytes."""
     referrer: _builtins.str
     """The page that led here: an http(s) or android-app URL. At most 2,048 bytes.
-    Stored as a domain and a URL without query and fragment. One that is not a
-    URL, or of the same site as `page`, is dropped, not an error: browsers send
-    many such.
+    Stored as a domain and as domain and path, `news.example.org/a/b`: without
+    scheme, `www.`, query and fragment. One that is not a URL, or of the same site
+    as `page`, is dropped, not an error: browsers send many such.
     """
     user_agent: _builtins.str
     """The User-Agent header of the browser. At most 1,024 bytes. Browser, operating
@@ -295,8 +295,9 @@ class StoredEvent(_message.Message):
     @_builtins.property
     def event(self) -> Global___Event:
         """The event as received, but for what storage changes on purpose: time in
-        microseconds, page put together from its stored parts, referrer without query,
-        ip_address truncated or dropped, language and screen in normal form.
+        microseconds, page put together from its stored parts and so without its
+        scheme (`//example.com/a?b`), referrer as domain and path, ip_address
+        truncated or dropped, language and screen in normal form.
         """
 
     @_builtins.property

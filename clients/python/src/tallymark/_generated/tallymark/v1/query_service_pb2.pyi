@@ -218,9 +218,9 @@ class AggregateRequest(_message.Message):
 
     @_builtins.property
     def order_by(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderBy]:
-        """Order of the rows, the first one first, no key twice. Default: bucket ascending, then the
-        first metric descending. Ties are broken by bucket and dimensions, so that
-        the order is always the same.
+        """Order of the rows, the first one first; no key twice. Default: bucket
+        ascending, then the first metric descending. Ties are broken by bucket and
+        dimensions, so that the order is always the same.
         """
 
     def __init__(
@@ -648,7 +648,10 @@ class GetEventResponse(_message.Message):
     EVENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def event(self) -> _event_pb2.StoredEvent:
-        """The event. When one id was stored with several times, the newest."""
+        """The event. When one id was stored with several times: the newest of those
+        within a minute of the time inside the id (UUIDv7), else within a day of it,
+        else of all.
+        """
 
     def __init__(
         self,
