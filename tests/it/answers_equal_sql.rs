@@ -353,7 +353,10 @@ fn bucket_text(bucket: Bucket, zone: &TimeZone, start: prost_types::Timestamp) -
     }
 }
 
-/// Whether two numbers are the same but for the order in which they were computed.
+/// Metrics by bucket and dimensions.
+type Rows = BTreeMap<Vec<String>, Vec<f64>>;
+
+/// Whether numbers are the same but for the order in which they were computed.
 fn same(one: &[f64], other: &[f64]) -> bool {
     let close = |(one, other): (&f64, &f64)| {
         (one.is_nan() && other.is_nan()) || (one - other).abs() <= 1e-9 * one.abs().max(1.0)
@@ -453,7 +456,7 @@ async fn check(app: &TestApp, client: &Client, random: &mut StdRng) {
     let zone = TimeZone::get(&question.time_zone).expect("a zone");
     let answer = app.aggregate(question.clone()).await;
 
-    let answered: BTreeMap<Vec<String>, Vec<f64>> = answer
+    let answered: Rows = answer
         .rows
         .iter()
         .map(|row| {
@@ -472,7 +475,7 @@ async fn check(app: &TestApp, client: &Client, random: &mut StdRng) {
     let numbers = |row: &tokio_postgres::Row, from: usize| -> Vec<f64> {
         (from..row.len()).map(|place| row.get(place)).collect()
     };
-    let found: BTreeMap<Vec<String>, Vec<f64>> = client
+    let found: Rows = client
         .query(&rows_sql, &[])
         .await
         .expect("the statement is right")
@@ -482,7 +485,7 @@ async fn check(app: &TestApp, client: &Client, random: &mut StdRng) {
             (key, numbers(row, keys))
         })
         .collect();
-    let differs = |(key, metrics): &(&Vec<String>, &Vec<f64>), in_other: &BTreeMap<_, _>| {
+    let differs = |(key, metrics): &(&Vec<String>, &Vec<f64>), in_other: &Rows| {
         !in_other.get(*key).is_some_and(|other| same(metrics, other))
     };
     let missing: Vec<_> = found
