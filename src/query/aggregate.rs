@@ -7,33 +7,12 @@ use crate::domain::metric::Metric;
 use crate::domain::question::{Aggregate, MAX_ROWS, Selection, Sort, SortKey};
 use crate::error::ApiError;
 
+use super::answer::{Answer, AnswerRow};
 use super::columns::{Grouping, grouping};
 use super::filter_sql;
 use super::gaps;
 use super::params::Params;
 use super::session::Session;
-
-/// One bucket of one combination of dimension values.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AnswerRow {
-    /// Place of the bucket in the question's buckets, from 0.
-    pub bucket: usize,
-    /// Values of the dimensions; empty where absent.
-    pub dimensions: Vec<String>,
-    /// Values of the metrics; NaN where there is nothing to measure.
-    pub metrics: Vec<f64>,
-}
-
-/// The answer to an Aggregate question.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// The rows, in the order asked for, at most as many as asked for.
-    pub rows: Vec<AnswerRow>,
-    /// Rows there are before the limit.
-    pub row_count: u64,
-    /// Totals, if asked for.
-    pub totals: Option<Vec<f64>>,
-}
 
 /// Answers a question on one snapshot.
 pub async fn answer(session: &mut Session, question: &Aggregate) -> Result<Answer, ApiError> {

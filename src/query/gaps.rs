@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use crate::domain::question::{Aggregate, MAX_ROWS, Sort, SortKey};
 use crate::error::ApiError;
 
-use super::aggregate::{Answer, AnswerRow};
+use super::answer::{Answer, AnswerRow};
 
 /// Gives every combination of dimension values a row in every bucket, and brings all in order.
 pub fn fill(answer: &mut Answer, question: &Aggregate) -> Result<(), ApiError> {

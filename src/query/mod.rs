@@ -14,6 +14,7 @@
 //! - [`session`] runs a question's statements on one snapshot, within its time limit.
 
 pub mod aggregate;
+pub mod answer;
 pub mod columns;
 pub mod events;
 pub mod filter_sql;

@@ -12,7 +12,7 @@ use crate::domain::question::Aggregate;
 use crate::enrich::ip::IpPolicy;
 use crate::error::ApiError;
 use crate::pb;
-use crate::query::aggregate::{Answer, AnswerRow};
+use crate::query::answer::{Answer, AnswerRow};
 use crate::query::events::StoredEvent;
 use crate::store::keys::KeyDescription;
 use crate::store::properties::PropertyDescription;

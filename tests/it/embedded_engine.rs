@@ -18,9 +18,6 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_postgres::{Client, NoTls};
 
-/// Names the data directory for the helper below.
-const HELPER_DATA_DIR: &str = "TALLYMARK_TEST_HELPER_DATA_DIR";
-
 #[tokio::test]
 async fn data_survive_a_restart() {
     let dir = data_dir();
@@ -83,26 +80,22 @@ async fn a_killed_server_is_noticed_and_the_next_start_recovers() {
 #[tokio::test]
 async fn an_orphan_of_a_killed_service_is_stopped_and_its_data_are_there() {
     let dir = data_dir();
-    let mut service = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--ignored",
-            "--exact",
-            "embedded_engine::helper_service",
-            "--nocapture",
-        ])
-        .env(HELPER_DATA_DIR, dir.path())
+    // `cat` ends with its input, which this test holds open.
+    let mut service = tokio::process::Command::new(env!("CARGO_BIN_EXE_tallymark"))
+        .args(["database", "exec", "--data-dir"])
+        .arg(dir.path())
+        .args(["--set", "timescaledb.max_background_workers=0", "--"])
+        .args(["sh", "-c", "echo ready; exec cat"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(service.stdout.take().unwrap()).lines();
-    loop {
-        let line = lines.next_line().await.unwrap().expect("the helper ended");
-        if line.contains("helper is ready") {
-            break;
-        }
-    }
+    let line = lines.next_line().await.unwrap();
+    assert_eq!(line.as_deref(), Some("ready"));
+    let url = running_database_url(dir.path()).expect("it runs");
+    fill(&connect(&url).await).await;
     service.kill().await.unwrap();
     let orphan = postmaster(dir.path());
     let url = running_database_url(dir.path()).expect("the orphan runs on");
@@ -115,22 +108,6 @@ async fn an_orphan_of_a_killed_service_is_stopped_and_its_data_are_there() {
     assert!(open_session.batch_execute("select 1").await.is_err());
     assert_filled(&connect(engine.database_url()).await).await;
     engine.stop().await.unwrap();
-}
-
-/// Not a test: the service that the test above kills.
-#[tokio::test]
-#[ignore = "a helper process of another test"]
-async fn helper_service() {
-    let Some(dir) = std::env::var_os(HELPER_DATA_DIR) else {
-        return;
-    };
-    let mut engine = Engine::start(options(Path::new(&dir))).await.unwrap();
-    fill(&connect(engine.database_url()).await).await;
-    println!("helper is ready");
-    panic!(
-        "the engine ended before the helper: {}",
-        engine.died().await
-    );
 }
 
 #[tokio::test]

@@ -1,0 +1,23 @@
+//! The answer to an Aggregate question.
+
+/// One bucket of one combination of dimension values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnswerRow {
+    /// Place of the bucket in the question's buckets, from 0.
+    pub bucket: usize,
+    /// Values of the dimensions; empty where absent.
+    pub dimensions: Vec<String>,
+    /// Values of the metrics; NaN where there is nothing to measure.
+    pub metrics: Vec<f64>,
+}
+
+/// The answer to an Aggregate question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The rows, in the order asked for, at most as many as asked for.
+    pub rows: Vec<AnswerRow>,
+    /// Rows there are before the limit.
+    pub row_count: u64,
+    /// Totals, if asked for.
+    pub totals: Option<Vec<f64>>,
+}
