@@ -22,7 +22,7 @@ pub mod write;
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Client, Pool};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -37,6 +37,8 @@ use write::{WriteError, Writer};
 /// How often a batch is tried before its callers are told to retry. A broken connection is noticed
 /// by the first try, so the second usually succeeds.
 const MAX_ATTEMPTS: u32 = 3;
+/// How long the database may take over a batch. A usual one takes a fraction of a second.
+const STORE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Wait before the second try; it doubles from try to try.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 
@@ -108,8 +110,18 @@ impl Loader {
 
     async fn try_store(&mut self, batch: &mut Batch) -> Result<(), WriteError> {
         let mut client = self.pool.get().await?;
-        let numbers = self.numbering.resolve(&client, batch.unique()).await?;
-        self.writer.write(&mut client, batch, &numbers).await
+        let work = async {
+            let numbers = self.numbering.resolve(&client, batch.unique()).await?;
+            self.writer.write(&mut client, batch, &numbers).await
+        };
+        match tokio::time::timeout(STORE_TIMEOUT, work).await {
+            Ok(result) => result,
+            Err(_) => {
+                // What it was asked to do may still happen: nobody else may get this connection.
+                drop(Client::take(client));
+                Err(WriteError::TimedOut)
+            }
+        }
     }
 }
 
@@ -117,7 +129,7 @@ impl WriteError {
     /// Whether the same batch may succeed later.
     fn is_passing(&self) -> bool {
         match self {
-            Self::Pool(_) => true,
+            Self::Pool(_) | Self::TimedOut => true,
             Self::Database(error) => pg_error::is_passing(error),
         }
     }

@@ -27,6 +27,9 @@ pub enum WriteError {
     /// No connection was to be had.
     #[error("no connection to the database")]
     Pool(#[from] deadpool_postgres::PoolError),
+    /// The database did not finish in time; the connection was given up.
+    #[error("the database did not store the batch in time")]
+    TimedOut,
     /// The database refused.
     #[error("the database refused the batch")]
     Database(#[from] tokio_postgres::Error),

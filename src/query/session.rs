@@ -1,5 +1,7 @@
 //! One question's statements: on one snapshot, read only, within a time limit.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Pool, Transaction};
@@ -14,26 +16,53 @@ use super::params::Params;
 #[derive(Debug, Clone, Copy)]
 pub struct TimeLimit(pub Duration);
 
-/// A connection for one question. If the question is given up (its caller left, its deadline passed)
-/// while a statement runs, the statement is cancelled, so that the connection is free for others.
-pub struct Session {
-    client: Client,
+/// Works on a question, at most for `limit`: waiting for a connection and all of its statements.
+pub async fn within<T>(
     limit: TimeLimit,
+    work: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    let done = tokio::time::timeout(limit.0, work).await;
+    done.unwrap_or(Err(ApiError::QueryTimeout { limit: limit.0 }))
+}
+
+/// A connection for one question. If the question is given up (its caller left, its time is over)
+/// while a statement runs, the statement is cancelled and the connection closed: a cancellation that
+/// comes late would hit the next question on it.
+pub struct Session {
+    /// There until the session is dropped.
+    client: Option<Client>,
+    was_given_up: Arc<AtomicBool>,
+    limit: TimeLimit,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take()
+            && self.was_given_up.load(Ordering::Relaxed)
+        {
+            drop(Client::take(client));
+        }
+    }
 }
 
 impl Session {
     /// Takes a connection from the pool.
     pub async fn open(pool: &Pool, limit: TimeLimit) -> Result<Self, ApiError> {
         let client = pool.get().await.map_err(StoreError::from)?;
-        Ok(Self { client, limit })
+        Ok(Self {
+            client: Some(client),
+            was_given_up: Arc::default(),
+            limit,
+        })
     }
 
     /// Starts a snapshot: what its statements see does not change.
     pub async fn snapshot(&mut self) -> Result<Snapshot<'_>, ApiError> {
         let limit = self.limit;
-        let cancel_token = self.client.cancel_token();
-        let transaction = self
-            .client
+        // Only dropping takes it away.
+        let client = self.client.as_mut().ok_or(ApiError::Internal)?;
+        let cancel_token = client.cancel_token();
+        let transaction = client
             .build_transaction()
             .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
             .read_only(true)
@@ -52,6 +81,7 @@ impl Session {
         Ok(Snapshot {
             transaction,
             cancel_token,
+            was_given_up: Arc::clone(&self.was_given_up),
             limit,
         })
     }
@@ -61,25 +91,33 @@ impl Session {
 pub struct Snapshot<'s> {
     transaction: Transaction<'s>,
     cancel_token: CancelToken,
+    was_given_up: Arc<AtomicBool>,
     limit: TimeLimit,
 }
 
 impl Snapshot<'_> {
     /// Runs a statement.
     pub async fn query(&self, sql: &str, params: &Params) -> Result<Vec<Row>, ApiError> {
-        let mut guard = CancelOnDrop(Some(self.cancel_token.clone()));
+        let mut guard = CancelOnDrop {
+            token: Some(self.cancel_token.clone()),
+            was_given_up: Arc::clone(&self.was_given_up),
+        };
         let result = self.transaction.query_typed(sql, &params.as_slice()).await;
-        guard.0 = None;
+        guard.token = None;
         result.map_err(|error| failure(error, self.limit))
     }
 }
 
 /// Cancels the running statement unless it was disarmed.
-struct CancelOnDrop(Option<CancelToken>);
+struct CancelOnDrop {
+    token: Option<CancelToken>,
+    was_given_up: Arc<AtomicBool>,
+}
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        if let Some(token) = self.0.take() {
+        if let Some(token) = self.token.take() {
+            self.was_given_up.store(true, Ordering::Relaxed);
             tokio::spawn(async move {
                 if let Err(error) = token.cancel_query(NoTls).await {
                     tracing::debug!(error = causes(&error), "a statement could not be cancelled");

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::pb;
 use crate::pb::server::query_service_server::QueryService;
-use crate::query::session::Session;
+use crate::query::session::{Session, within};
 use crate::query::{aggregate, events};
 use crate::validate::{page_token, question};
 
@@ -27,8 +27,12 @@ impl QueryService for Query {
         let scope = Scope::of(&request)?;
         let now = Timestamp::now();
         let question = question::aggregate(request.into_inner(), scope.property()?, now)?;
-        let mut session = Session::open(&scope.core.pool, scope.time_limit()).await?;
-        let answer = aggregate::answer(&mut session, &question).await?;
+        let limit = scope.time_limit();
+        let answer = within(limit, async {
+            let mut session = Session::open(&scope.core.pool, limit).await?;
+            aggregate::answer(&mut session, &question).await
+        })
+        .await?;
         Ok(Response::new(convert::aggregate_response(
             &question, answer, now,
         )))
@@ -45,13 +49,16 @@ impl QueryService for Query {
             .filter(|_| text.len() == 36)
             .ok_or_else(|| ApiError::invalid("event_id", "is not a UUID of 36 characters"))?;
         let property_no = scope.property()?.property_no;
-        let mut session = Session::open(&scope.core.pool, scope.time_limit()).await?;
-        let event = events::get(&mut session, property_no, event_id)
-            .await?
-            .ok_or_else(|| ApiError::NotFound {
-                kind: "event",
-                name: event_id.to_string(),
-            })?;
+        let limit = scope.time_limit();
+        let event = within(limit, async {
+            let mut session = Session::open(&scope.core.pool, limit).await?;
+            events::get(&mut session, property_no, event_id).await
+        })
+        .await?
+        .ok_or_else(|| ApiError::NotFound {
+            kind: "event",
+            name: event_id.to_string(),
+        })?;
         Ok(Response::new(pb::GetEventResponse {
             event: Some(convert::stored_event(event)),
         }))
@@ -64,8 +71,12 @@ impl QueryService for Query {
         let scope = Scope::of(&request)?;
         let (question, question_hash) =
             question::list_events(request.into_inner(), scope.property()?, Timestamp::now())?;
-        let mut session = Session::open(&scope.core.pool, scope.time_limit()).await?;
-        let page = events::list(&mut session, &question).await?;
+        let limit = scope.time_limit();
+        let page = within(limit, async {
+            let mut session = Session::open(&scope.core.pool, limit).await?;
+            events::list(&mut session, &question).await
+        })
+        .await?;
         let next_page_token = match page.events.last() {
             Some(last) if page.has_more => page_token::encode(
                 &page_token::Token {

@@ -8,6 +8,8 @@ use tokio_postgres::{Config, NoTls};
 
 /// How long a caller waits for a free connection, and for a new one to be made.
 const WAIT: Duration = Duration::from_secs(5);
+/// How long the database's machine may be silent before a connection to it counts as broken.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// The database's address cannot be used. Never shows what is in it, since that may be a password.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +36,8 @@ pub fn open(url: &str, size: usize) -> Result<Pool, BadUrl> {
         config.application_name("tallymark");
     }
     config.connect_timeout(WAIT);
-    config.keepalives_idle(Duration::from_secs(30));
+    config.keepalives_idle(SILENCE);
+    config.tcp_user_timeout(SILENCE);
     let manager = Manager::from_config(
         config,
         NoTls,

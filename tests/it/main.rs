@@ -10,6 +10,7 @@ mod bad_questions;
 mod drain;
 mod embedded_engine;
 mod events_lists;
+mod given_up;
 mod health_reflection;
 mod import_log;
 mod ingest_stream;
