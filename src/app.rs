@@ -31,6 +31,7 @@ use crate::error::causes;
 use crate::lifecycle::Workers;
 use crate::load::Loader;
 use crate::log;
+use crate::metrics;
 use crate::rpc::gate::{Authentication, DEFAULT_PROPERTY, Gate};
 use crate::rpc::scope::Core;
 use crate::rpc::{health, server};
@@ -113,6 +114,7 @@ impl AppError {
 pub struct App {
     config: Config,
     listener: TcpListener,
+    metrics_listener: Option<TcpListener>,
     countries: Option<Countries>,
 }
 
@@ -129,13 +131,15 @@ impl App {
             }
             None => None,
         };
-        let listen = config.listen;
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(|source| AppError::Listen { listen, source })?;
+        let listener = listen(config.listen).await?;
+        let metrics_listener = match config.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         Ok(Self {
             config,
             listener,
+            metrics_listener,
             countries,
         })
     }
@@ -145,11 +149,17 @@ impl App {
         self.listener.local_addr()
     }
 
+    /// Where it shows its metrics, if it does.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_listener.as_ref()?.local_addr().ok()
+    }
+
     /// Serves until `stop` is cancelled, then drains. An error is why it could not start or go on.
     pub async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
         let Self {
             config,
             listener,
+            metrics_listener,
             countries,
         } = self;
         let draining = CancellationToken::new();
@@ -183,6 +193,20 @@ impl App {
                     parts.log_reader,
                     reporter.clone(),
                 );
+                let gauges = metrics::Gauges {
+                    pools: [
+                        ("questions", core.pool.clone()),
+                        ("service", core.service_pool.clone()),
+                    ],
+                    log: core.log.clone(),
+                };
+                if let Some(listener) = metrics_listener {
+                    metrics::start();
+                    workers.start(
+                        "metrics",
+                        metrics::serve(listener, gauges, workers.stop_token()),
+                    );
+                }
                 gate.open(core);
                 info!("ready");
                 tokio::select! {
@@ -235,6 +259,12 @@ impl App {
         info!("stopped");
         outcome
     }
+}
+
+async fn listen(listen: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(listen)
+        .await
+        .map_err(|source| AppError::Listen { listen, source })
 }
 
 /// What is there once the database is.

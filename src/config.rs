@@ -66,6 +66,8 @@ variables! {
         "Milliseconds that a question may take at most, from 100 to 3,600,000.";
     DRAIN_TIMEOUT_MS = "TALLYMARK_DRAIN_TIMEOUT_MS", "10000",
         "Milliseconds that open calls have to end after SIGTERM, from 0 to 600,000.";
+    METRICS_LISTEN = "TALLYMARK_METRICS_LISTEN", "none",
+        "Address and port of a page with metrics for Prometheus, `GET /metrics`. Without it none are kept.";
     LOG = "TALLYMARK_LOG", "info",
         "What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `tallymark::load=debug,info`.";
     LOG_FORMAT = "TALLYMARK_LOG_FORMAT", "text",
@@ -132,6 +134,8 @@ pub struct Config {
     pub database: Database,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to show metrics.
+    pub metrics_listen: Option<SocketAddr>,
     /// Whether callers need keys.
     pub authentication: Authentication,
     /// Keys that are valid from the start.
@@ -152,6 +156,8 @@ pub struct Config {
     pub drain_timeout: Duration,
 }
 
+const NEED_ADDRESS: &str = "an address and port, 0.0.0.0:50051";
+
 /// Looks a variable up; an empty one counts as absent.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -161,11 +167,11 @@ impl Config {
         let variables = Variables(lookup);
         let config = Self {
             database: database(&variables),
-            listen: variables.parsed(
-                LISTEN,
-                "127.0.0.1:50051",
-                "an address and port, 0.0.0.0:50051",
-            )?,
+            listen: variables.parsed(LISTEN, "127.0.0.1:50051", NEED_ADDRESS)?,
+            metrics_listen: match variables.get(METRICS_LISTEN) {
+                Some(_) => Some(variables.parsed(METRICS_LISTEN, "", NEED_ADDRESS)?),
+                None => None,
+            },
             authentication: match variables.flag(UNAUTHENTICATED)? {
                 true => Authentication::None,
                 false => Authentication::Keys,

@@ -13,6 +13,7 @@
 pub mod app;
 pub mod config;
 pub mod lifecycle;
+pub mod metrics;
 pub mod telemetry;
 
 pub mod domain;

@@ -104,6 +104,11 @@ impl Batch {
         }
     }
 
+    /// When the oldest of the entries was appended; the log is in order.
+    pub fn oldest(&self) -> Option<std::time::Instant> {
+        self.entries.first().map(|entry| entry.appended_at)
+    }
+
     /// How many records there are, repeated ones included.
     pub fn record_count(&self) -> usize {
         self.outcomes.len()

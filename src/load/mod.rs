@@ -20,7 +20,7 @@ pub mod numbers;
 pub mod row;
 pub mod write;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Pool};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,7 @@ use tracing::{debug, warn};
 
 use crate::error::causes;
 use crate::log::{LogReader, Outcome};
+use crate::metrics;
 use crate::store::pg_error;
 
 use batch::{Batch, BatchLimits};
@@ -81,11 +82,14 @@ impl Loader {
     }
 
     async fn store(&mut self, mut batch: Batch) {
+        let started = Instant::now();
         let mut backoff = FIRST_BACKOFF;
         for attempt in 1..=MAX_ATTEMPTS {
             match self.try_store(&mut batch).await {
                 Ok(()) => {
                     debug!(events = batch.record_count(), attempt, "stored a batch");
+                    let oldest = batch.oldest().unwrap_or(started);
+                    metrics::record_batch(batch.record_count(), started, oldest);
                     return batch.reply();
                 }
                 Err(error) => {

@@ -9,6 +9,7 @@
 //! with it, through HTTP/2 flow control, the client.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -36,6 +37,8 @@ pub struct Entry {
     pub records: Vec<Record>,
     /// About how much memory they take.
     pub bytes: usize,
+    /// When they were appended.
+    pub appended_at: Instant,
     reply: oneshot::Sender<Vec<Outcome>>,
     /// Gives the room back when the entry is done with.
     _room: OwnedSemaphorePermit,
@@ -84,6 +87,12 @@ impl Appended {
 }
 
 impl LogWriter {
+    /// About how many bytes of records are under way.
+    pub fn in_flight_bytes(&self) -> usize {
+        self.budget_bytes
+            .saturating_sub(self.room.available_permits())
+    }
+
     /// Appends records, which take about `bytes`, in order. Waits while the log is full.
     pub async fn append(&self, records: Vec<Record>, bytes: usize) -> Result<Appended, ApiError> {
         let bytes = bytes.clamp(1, self.budget_bytes);
@@ -96,6 +105,7 @@ impl LogWriter {
         let entry = Entry {
             records,
             bytes,
+            appended_at: Instant::now(),
             reply,
             _room: room,
         };

@@ -11,6 +11,7 @@ use crate::domain::event::Verdict;
 use crate::enrich::record::Record;
 use crate::error::ApiError;
 use crate::log::{Appended, Outcome};
+use crate::metrics::{self, VerdictCounts};
 use crate::pb;
 use crate::pb::server::ingest_service_server::IngestService;
 use crate::validate::event::{self, MAX_EVENTS, Refused};
@@ -47,6 +48,9 @@ impl IngestService for Ingest {
 
         let bytes = event.encoded_len() + RECORD_BYTES;
         let event = event::validate(event, property, Timestamp::now().as_microsecond())
+            .inspect_err(|refused| {
+                metrics::count_event(&Verdict::Rejected(refused.violations.clone()));
+            })
             .map_err(|refused| convert::refused_call(refused, "event"))?;
         let event_id = event.event_id;
         let record = scope.core.enricher.enrich(event, property);
@@ -61,8 +65,12 @@ impl IngestService for Ingest {
         let verdict = match outcomes.first() {
             Some(Outcome::Stored) => Verdict::Accepted,
             Some(Outcome::Duplicate) => Verdict::Duplicate,
-            Some(Outcome::NotStored) | None => return Err(ApiError::DatabaseUnavailable.into()),
+            Some(Outcome::NotStored) | None => {
+                metrics::count_event(&Verdict::Retry);
+                return Err(ApiError::DatabaseUnavailable.into());
+            }
         };
+        metrics::count_event(&verdict);
         let result = Some(convert::event_result(Some(event_id), verdict));
         Ok(Response::new(pb::IngestEventResponse { result }))
     }
@@ -162,22 +170,23 @@ impl EventStream {
             None => Vec::new(),
         };
         let mut outcomes = outcomes.into_iter();
+        let mut counts = VerdictCounts::default();
         for event in pending.events {
-            match event {
+            let (event_id, verdict) = match event {
                 Ok(event_id) => {
                     let verdict = match outcomes.next() {
                         Some(Outcome::Stored) => Verdict::Accepted,
                         Some(Outcome::Duplicate) => Verdict::Duplicate,
                         Some(Outcome::NotStored) | None => Verdict::Retry,
                     };
-                    self.summary.add(Some(event_id), verdict);
+                    (Some(event_id), verdict)
                 }
-                Err(refused) => {
-                    self.summary
-                        .add(refused.event_id, Verdict::Rejected(refused.violations));
-                }
-            }
+                Err(refused) => (refused.event_id, Verdict::Rejected(refused.violations)),
+            };
+            counts.add(&verdict);
+            self.summary.add(event_id, verdict);
         }
+        counts.record();
         Ok(())
     }
 }

@@ -52,6 +52,8 @@ pub struct PropertyKeys {
 pub struct TestApp {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it shows metrics, if it does.
+    pub metrics_address: Option<SocketAddr>,
     /// A connection to it that sends no key.
     pub channel: Channel,
     /// Server-wide.
@@ -116,12 +118,14 @@ impl TestApp {
             .await
             .expect("a free port");
         let address = app.local_addr().expect("an address");
+        let metrics_address = app.metrics_addr();
         let stop = CancellationToken::new();
         let service = tokio::spawn(app.run(stop.clone()));
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
         let channel = endpoint.connect().await.expect("the service listens");
         Self {
             address,
+            metrics_address,
             channel,
             admin_key,
             write_key,

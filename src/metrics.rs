@@ -1,0 +1,235 @@
+//! What the service counts and times, and the page that shows it in Prometheus' text format.
+//!
+//! | name | kind | what |
+//! |---|---|---|
+//! | `tallymark_events_total{verdict}` | counter | events by what became of them |
+//! | `tallymark_violations_total{field}` | counter | rules broken by rejected events, by field of event.proto |
+//! | `tallymark_batch_events` | histogram | events written in a transaction |
+//! | `tallymark_batch_seconds` | histogram | how long writing a batch took, retries included |
+//! | `tallymark_commit_lag_seconds` | histogram | how long the oldest event of a batch waited for its commit |
+//! | `tallymark_in_flight_bytes` | gauge | events received and not committed yet |
+//! | `tallymark_connections{pool,state}` | gauge | connections to the database, `idle` or `busy` |
+//!
+//! The recorder is the process's: services in one process, as in tests, add up.
+
+use std::convert::Infallible;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Pool;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::event::Verdict;
+use crate::error::Violation;
+use crate::log::LogWriter;
+
+const EVENTS: &str = "tallymark_events_total";
+const VIOLATIONS: &str = "tallymark_violations_total";
+const BATCH_EVENTS: &str = "tallymark_batch_events";
+const BATCH_SECONDS: &str = "tallymark_batch_seconds";
+const COMMIT_LAG_SECONDS: &str = "tallymark_commit_lag_seconds";
+const IN_FLIGHT_BYTES: &str = "tallymark_in_flight_bytes";
+const CONNECTIONS: &str = "tallymark_connections";
+
+/// Upper bounds of the buckets of times, in seconds.
+const SECONDS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
+];
+/// Upper bounds of the buckets of batch sizes.
+const SIZES: [f64; 8] = [
+    1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 20_000.0, 50_000.0,
+];
+
+/// How often the histograms are brought up to date.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// How long a client may take to send its request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Clients at a time; the next ones wait.
+const MAX_CLIENTS: usize = 16;
+
+/// Starts recording, once a process.
+fn recorder() -> Option<&'static PrometheusHandle> {
+    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    let handle = HANDLE.get_or_init(|| match install() {
+        Ok(handle) => Some(handle),
+        Err(error) => {
+            tracing::warn!(%error, "metrics are not recorded");
+            None
+        }
+    });
+    handle.as_ref()
+}
+
+fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(BATCH_EVENTS.to_owned()), &SIZES)?
+        .install_recorder()?;
+    describe_counter!(EVENTS, "Events by what became of them.");
+    describe_counter!(VIOLATIONS, "Rules broken by rejected events, by field.");
+    describe_histogram!(BATCH_EVENTS, "Events written in a transaction.");
+    describe_histogram!(
+        BATCH_SECONDS,
+        Unit::Seconds,
+        "How long writing a batch took."
+    );
+    describe_histogram!(
+        COMMIT_LAG_SECONDS,
+        Unit::Seconds,
+        "How long the oldest event of a batch waited for its commit."
+    );
+    describe_gauge!(
+        IN_FLIGHT_BYTES,
+        Unit::Bytes,
+        "Events received and not committed yet."
+    );
+    describe_gauge!(CONNECTIONS, "Connections to the database.");
+    Ok(handle)
+}
+
+/// Counts what became of events.
+#[derive(Debug, Default)]
+pub struct VerdictCounts {
+    accepted: u64,
+    duplicates: u64,
+    rejected: u64,
+    retry: u64,
+}
+
+impl VerdictCounts {
+    /// Adds one event. Violations are counted at once, since few events have any.
+    pub fn add(&mut self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Accepted => self.accepted += 1,
+            Verdict::Duplicate => self.duplicates += 1,
+            Verdict::Rejected(violations) => {
+                self.rejected += 1;
+                violations.iter().for_each(count_violation);
+            }
+            Verdict::Retry => self.retry += 1,
+        }
+    }
+
+    /// Brings the counts to the recorder.
+    pub fn record(self) {
+        for (verdict, count) in [
+            ("accepted", self.accepted),
+            ("duplicate", self.duplicates),
+            ("rejected", self.rejected),
+            ("retry", self.retry),
+        ] {
+            if count > 0 {
+                counter!(EVENTS, "verdict" => verdict).increment(count);
+            }
+        }
+    }
+}
+
+/// Counts what became of one event.
+pub fn count_event(verdict: &Verdict) {
+    let mut counts = VerdictCounts::default();
+    counts.add(verdict);
+    counts.record();
+}
+
+/// By the field of the event alone: `tags[3]` as `tags`, so that there are only so many.
+fn count_violation(violation: &Violation) {
+    let end = violation
+        .field
+        .find(['.', '['])
+        .unwrap_or(violation.field.len());
+    counter!(VIOLATIONS, "field" => violation.field[..end].to_owned()).increment(1);
+}
+
+/// Times a batch: its size, how long it took from `started`, and how long its oldest event waited.
+pub fn record_batch(events: usize, started: Instant, oldest: Instant) {
+    histogram!(BATCH_EVENTS).record(events as f64);
+    histogram!(BATCH_SECONDS).record(started.elapsed());
+    histogram!(COMMIT_LAG_SECONDS).record(oldest.elapsed());
+}
+
+/// What is looked at whenever the page is asked for.
+#[derive(Debug, Clone)]
+pub struct Gauges {
+    /// Connections to the database, by what they are for.
+    pub pools: [(&'static str, Pool); 2],
+    /// Where events under way are counted.
+    pub log: LogWriter,
+}
+
+impl Gauges {
+    fn read(&self) {
+        gauge!(IN_FLIGHT_BYTES).set(self.log.in_flight_bytes() as f64);
+        for (name, pool) in &self.pools {
+            let status = pool.status();
+            let busy = status.size.saturating_sub(status.available);
+            gauge!(CONNECTIONS, "pool" => *name, "state" => "idle").set(status.available as f64);
+            gauge!(CONNECTIONS, "pool" => *name, "state" => "busy").set(busy as f64);
+        }
+    }
+}
+
+/// Serves `GET /metrics` until told to stop.
+pub async fn serve(listener: TcpListener, gauges: Gauges, stop: CancellationToken) {
+    let Some(handle) = recorder() else {
+        return stop.cancelled().await;
+    };
+    let mut upkeep = tokio::time::interval(UPKEEP_EVERY);
+    let mut clients = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = upkeep.tick() => {
+                handle.run_upkeep();
+            }
+            Some(_) = clients.join_next() => {}
+            accepted = listener.accept(), if clients.len() < MAX_CLIENTS => {
+                let Ok((connection, _)) = accepted else { continue };
+                let gauges = gauges.clone();
+                let answer = service_fn(move |request| {
+                    gauges.read();
+                    std::future::ready(Ok::<_, Infallible>(page(&request, handle)))
+                });
+                clients.spawn(
+                    http1::Builder::new()
+                        .timer(TokioTimer::new())
+                        .header_read_timeout(HEADER_TIMEOUT)
+                        .keep_alive(false)
+                        .serve_connection(TokioIo::new(connection), answer),
+                );
+            }
+        }
+    }
+}
+
+/// Starts recording if the metrics are to be shown; else nothing is spent on them.
+pub fn start() {
+    recorder();
+}
+
+fn page(request: &Request<Incoming>, handle: &PrometheusHandle) -> Response<Full<Bytes>> {
+    let (status, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/metrics") => (StatusCode::OK, handle.render()),
+        _ => (
+            StatusCode::NOT_FOUND,
+            "There is GET /metrics here.\n".to_owned(),
+        ),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    let plain = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
