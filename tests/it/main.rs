@@ -7,6 +7,7 @@ mod aggregate;
 mod answers_equal_sql;
 mod bad_input;
 mod bad_questions;
+mod crash;
 mod drain;
 mod embedded_engine;
 mod events_lists;
