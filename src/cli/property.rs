@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use crate::domain::property::Retention;
 use crate::store::properties::{self, PropertySettings};
 use crate::validate::property::is_name;
-use crate::validate::question::find_time_zone;
+use crate::validate::range::find_time_zone;
 
 use super::store::{Store, StoreArgs};
 use super::table::{Column, Table};

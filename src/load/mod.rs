@@ -16,6 +16,7 @@
 
 pub mod batch;
 pub mod dictionary;
+pub mod ids;
 pub mod numbers;
 pub mod row;
 pub mod write;

@@ -7,4 +7,5 @@ pub mod page_token;
 pub mod properties_json;
 pub mod property;
 pub mod question;
+pub mod range;
 pub mod rules;

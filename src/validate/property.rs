@@ -7,7 +7,7 @@ use crate::error::ApiError;
 use crate::pb;
 use crate::store::properties::PropertySettings;
 
-use super::question::find_time_zone;
+use super::range::find_time_zone;
 use super::rules::{Violations, excerpt};
 
 /// Origins of a property at most.

@@ -1,8 +1,6 @@
 //! Questions: protobuf → domain.
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 
 use crate::domain::bucket::{BucketWidth, Buckets, MAX_BUCKETS};
 use crate::domain::dimension::Dimension;
@@ -11,12 +9,10 @@ use crate::domain::property::Property;
 use crate::domain::question::{
     Aggregate, DEFAULT_ROWS, ListEvents, MAX_ROWS, Selection, Sort, SortKey,
 };
-use crate::domain::time_range::{
-    self, EARLIEST_US, LATEST_US, RELATIVE_RANGES, TimeRange, start_of_date, to_microseconds,
-};
 use crate::error::ApiError;
-use crate::pb::{self, time_range::Range};
+use crate::pb;
 
+use super::range::{time_range, time_zone};
 use super::rules::{Violations, excerpt};
 use super::{filter, page_token};
 
@@ -28,8 +24,6 @@ pub const MAX_METRICS: usize = 16;
 pub const MAX_PAGE_SIZE: i32 = 1_000;
 /// Events a page when the question does not say.
 pub const DEFAULT_PAGE_SIZE: i32 = 50;
-/// Range when the question does not say.
-const DEFAULT_RANGE: &str = "last_30_days";
 
 /// Reads an Aggregate question that is asked at `now`.
 pub fn aggregate(
@@ -41,7 +35,7 @@ pub fn aggregate(
     let v = &mut violations;
 
     let time_zone = time_zone(&request.time_zone, property, v);
-    let range = range(request.range, &time_zone, now, v);
+    let range = time_range(request.range, &time_zone, now, v);
     let width = bucket_width(request.bucket, v);
     let buckets = match (range, width) {
         (Some(range), Some(width)) => match Buckets::cover(range, width, &time_zone) {
@@ -125,7 +119,7 @@ pub fn list_events(
     let range = match &token {
         // A relative range keeps the meaning it had on the first page.
         Some(token) => Some(token.range),
-        None => range(request.range, &time_zone, now, v),
+        None => time_range(request.range, &time_zone, now, v),
     };
     let filter = request
         .filter
@@ -165,153 +159,6 @@ pub fn page_size(size: i32, default: i32, v: &mut Violations) -> usize {
         }
     };
     usize::try_from(size).unwrap_or_default()
-}
-
-/// The zone of that name.
-pub fn find_time_zone(name: &str) -> Option<TimeZone> {
-    // jiff also takes names in any case; what is stored has to be what the database knows too.
-    let zone = TimeZone::get(name).ok()?;
-    (zone.iana_name() == Some(name)).then_some(zone)
-}
-
-fn time_zone(name: &str, property: &Property, v: &mut Violations) -> TimeZone {
-    if name.is_empty() {
-        return property.time_zone.clone();
-    }
-    find_time_zone(name).unwrap_or_else(|| {
-        v.add(
-            "time_zone",
-            format!(
-                "there is no time zone `{}`, need an IANA name such as Asia/Kathmandu",
-                excerpt(name, 40)
-            ),
-        );
-        TimeZone::UTC
-    })
-}
-
-fn range(
-    range: Option<pb::TimeRange>,
-    time_zone: &TimeZone,
-    now: Timestamp,
-    v: &mut Violations,
-) -> Option<TimeRange> {
-    let range = match range.and_then(|range| range.range) {
-        None => relative(DEFAULT_RANGE, time_zone, now, v)?,
-        Some(Range::Relative(name)) => relative(&name, time_zone, now, v)?,
-        Some(Range::Interval(interval)) => self::interval(interval, now, v)?,
-        Some(Range::Dates(dates)) => self::dates(&dates, time_zone, now, v)?,
-    };
-    let bounds = EARLIEST_US..=LATEST_US;
-    for time in [range.since, range.until_exclusive] {
-        if !bounds.contains(&time.as_microsecond()) {
-            v.add(
-                "range",
-                format!("{time} is not between 2000-01-01 and 2100-01-01"),
-            );
-            return None;
-        }
-    }
-    if range.since >= range.until_exclusive {
-        v.add(
-            "range",
-            format!(
-                "ends at {}, not after its start, {}",
-                range.until_exclusive, range.since
-            ),
-        );
-        return None;
-    }
-    Some(range)
-}
-
-fn relative(
-    name: &str,
-    time_zone: &TimeZone,
-    now: Timestamp,
-    v: &mut Violations,
-) -> Option<TimeRange> {
-    let range = time_range::resolve(name, &to_microseconds(now).to_zoned(time_zone.clone()));
-    if range.is_none() {
-        v.add(
-            "range.relative",
-            format!(
-                "there is no range `{}`; there are {RELATIVE_RANGES}",
-                excerpt(name, 40)
-            ),
-        );
-    }
-    range
-}
-
-fn interval(interval: pb::Interval, now: Timestamp, v: &mut Violations) -> Option<TimeRange> {
-    let mut read = |time: prost_types::Timestamp, field: &str| {
-        let read = Timestamp::new(time.seconds, time.nanos).ok();
-        if read.is_none() {
-            v.add(
-                field,
-                format!("{} s and {} ns are not a time", time.seconds, time.nanos),
-            );
-        }
-        read.map(to_microseconds)
-    };
-    let since = interval
-        .since
-        .map(|time| read(time, "range.interval.since"));
-    let until = interval
-        .until
-        .map(|time| read(time, "range.interval.until"));
-    if since.is_none() {
-        v.add("range.interval.since", "is absent");
-    }
-    Some(TimeRange {
-        since: since??,
-        until_exclusive: until.unwrap_or(Some(to_microseconds(now)))?,
-    })
-}
-
-fn dates(
-    dates: &pb::DateInterval,
-    time_zone: &TimeZone,
-    now: Timestamp,
-    v: &mut Violations,
-) -> Option<TimeRange> {
-    let mut read = |text: &str, field: &str| {
-        // jiff's own reader also takes times, offsets and more.
-        let date: Option<Date> = text.parse().ok().filter(|_| text.len() == 10);
-        if date.is_none() {
-            v.add(
-                field,
-                format!("`{}` is not a date, need YYYY-MM-DD", excerpt(text, 40)),
-            );
-        }
-        date
-    };
-    let since = read(&dates.since, "range.dates.since");
-    let until = match dates.until.as_str() {
-        "" => now
-            .to_zoned(time_zone.clone())
-            .date()
-            .checked_add(1.day())
-            .ok(),
-        text => read(text, "range.dates.until"),
-    };
-    let mut start = |date: Date, field: &str| {
-        let start = start_of_date(date, time_zone);
-        if start.is_none() {
-            v.add(
-                field,
-                format!("{date} is not between 2000-01-01 and 2100-01-01"),
-            );
-        }
-        start
-    };
-    let since = since.and_then(|date| start(date, "range.dates.since"));
-    let until = until.and_then(|date| start(date, "range.dates.until"));
-    Some(TimeRange {
-        since: since?,
-        until_exclusive: until?,
-    })
 }
 
 fn bucket_width(bucket: i32, v: &mut Violations) -> Option<BucketWidth> {
