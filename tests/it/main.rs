@@ -16,6 +16,7 @@ mod import_log;
 mod ingest_stream;
 mod ingest_unary;
 mod keys;
+mod loadgen;
 mod requirements;
 mod retention;
 mod serve_process;
