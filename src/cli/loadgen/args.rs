@@ -69,13 +69,7 @@ pub struct LoadgenArgs {
 
     /// Address of the database for --verify, which is only read. Without it, the running database of
     /// TALLYMARK_DATA_DIR.
-    #[arg(
-        long,
-        env = "DATABASE_URL",
-        hide_env_values = true,
-        value_name = "URL",
-        hide_default_value = true
-    )]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database: Option<String>,
 
     #[command(flatten)]
@@ -131,7 +125,7 @@ impl LoadgenArgs {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use clap::Parser;
 
     use super::*;
@@ -142,7 +136,7 @@ mod tests {
         args: LoadgenArgs,
     }
 
-    fn parse(arguments: &[&str]) -> Result<LoadgenArgs, clap::Error> {
+    pub fn parse(arguments: &[&str]) -> Result<LoadgenArgs, clap::Error> {
         let arguments = [&["loadgen"], arguments].concat();
         Command::try_parse_from(arguments).map(|command| command.args)
     }

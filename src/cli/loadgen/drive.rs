@@ -38,10 +38,10 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn new(plan: Plan, is_unary: bool, tally: Tally) -> Self {
+    pub fn new(plan: Plan, stop: CancellationToken, is_unary: bool, tally: Tally) -> Self {
         Self {
             plan,
-            stop: CancellationToken::new(),
+            stop,
             is_unary,
             policy: RetryPolicy::default(),
             tally: Mutex::new(tally),

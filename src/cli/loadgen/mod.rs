@@ -25,6 +25,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
 
 pub use self::args::LoadgenArgs;
 use self::drive::Run;
@@ -45,11 +46,13 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// A server or database that cannot be reached, or a call that failed before anything was stored. What
 /// happens later is reported after the summary and gives exit status 1.
 pub async fn run(args: LoadgenArgs) -> anyhow::Result<ExitCode> {
-    let verifier = match args.verify {
-        true => Some(Verifier::connect(args.database.as_deref()).await?),
-        false => None,
-    };
-    let (mut tally, elapsed) = drive(&args).await?;
+    if args.verify {
+        // A wrong address is to be found before anything is sent.
+        Verifier::connect(args.database.as_deref()).await?;
+    }
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone()));
+    let (mut tally, elapsed) = drive(&args, stop).await?;
     let error = tally.error.take();
     let is_complete = error.is_none() && tally.is_complete();
     if tally.acknowledged() == 0
@@ -62,8 +65,9 @@ pub async fn run(args: LoadgenArgs) -> anyhow::Result<ExitCode> {
         eprintln!("error: {error:#}");
     }
     let mut is_right = true;
-    if let Some(verifier) = verifier {
-        let keys = tally.to_verify.take().unwrap_or_default();
+    if let Some(keys) = tally.to_verify.take() {
+        // Anew: the database may have been started again in the meantime, as load tests do.
+        let verifier = Verifier::connect(args.database.as_deref()).await?;
         let verified = verifier.verify(keys).await?;
         is_right = verified.is_right() && verified.events == tally.acknowledged();
         say(&format!("\n{}", verified.render()))?;
@@ -81,7 +85,7 @@ fn say(text: &str) -> anyhow::Result<()> {
 }
 
 /// Sends what is to be sent; ends when everything has its verdict.
-async fn drive(args: &LoadgenArgs) -> anyhow::Result<(Tally, Duration)> {
+async fn drive(args: &LoadgenArgs, stop: CancellationToken) -> anyhow::Result<(Tally, Duration)> {
     let events_per_call = args.events_per_call();
     let message_events = usize::from(args.batch).min(events_per_call as usize);
     let mut connections = Vec::new();
@@ -103,8 +107,7 @@ async fn drive(args: &LoadgenArgs) -> anyhow::Result<(Tally, Duration)> {
         to_verify: args.verify.then(Vec::new),
         ..Tally::default()
     };
-    let run = Arc::new(Run::new(plan, args.unary, tally));
-    tokio::spawn(stop_on_signal(run.stop.clone()));
+    let run = Arc::new(Run::new(plan, stop, args.unary, tally));
 
     let mut lanes = JoinSet::new();
     for (client, source) in connections.iter().cycle().take(args.lanes()) {
@@ -161,3 +164,7 @@ async fn show(run: &Run) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

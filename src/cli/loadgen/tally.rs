@@ -94,7 +94,7 @@ impl Tally {
     pub fn render(&self, elapsed: Duration) -> String {
         let seconds = elapsed.as_secs_f64();
         let a_second = |amount: f64| amount / seconds.max(0.001);
-        let mut table = Table::new([Column::text("load"), Column::number("")]);
+        let mut table = Table::new([Column::text("load"), Column::number("measured")]);
         table.row(["events sent".to_owned(), count(self.sent)]);
         table.row(["  accepted".to_owned(), count(self.accepted)]);
         table.row([

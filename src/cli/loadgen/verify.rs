@@ -58,7 +58,7 @@ impl Verified {
 }
 
 impl Verifier {
-    /// Connects before anything is sent, so that a wrong address costs nothing.
+    /// Connects to the database at `url`, or to the own one that runs here.
     ///
     /// # Errors
     /// No database, or one that cannot be reached.
