@@ -52,7 +52,7 @@ enum Command {
     Property(property::PropertyArgs),
     /// Send the lines of a log file to a running server.
     Import(Box<import::ImportArgs>),
-    /// Send made-up events to a running server, at a set rate or flat out, and measure.
+    // Without words here, so that those of its arguments, which say what is measured, are its help.
     Loadgen(Box<loadgen::LoadgenArgs>),
     /// Start a service with a database of its own, send it a made-up day, print answers, and stop.
     Demo(demo::DemoArgs),

@@ -11,7 +11,7 @@ use crate::cli::loadgen::drive::{MESSAGES_PER_CALL, RATED_CALLS_A_SECOND, RATED_
 /// How long it runs when neither events nor a duration are given.
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
 
-/// Sends made-up events to a server, at a set rate or as fast as it takes them, and measures.
+/// Send made-up events to a running server, at a set rate or flat out, and measure.
 ///
 /// The events look like a web shop's traffic; their times lie in the last five minutes, and every event
 /// has an id of its own, the same in every attempt. They are stored for good, so do not aim this at a
