@@ -5,6 +5,7 @@
 //!  property · key ──────▶ store          (no server needed)
 //!  database exec ───────▶ own engine
 //!  import · healthcheck ─▶ connect ──▶ a server, as any other client
+//!  loadgen ─────────────▶ connect, and store to verify
 //! ```
 
 pub mod connect;
@@ -13,6 +14,7 @@ pub mod demo;
 pub mod healthcheck;
 pub mod import;
 pub mod key;
+pub mod loadgen;
 pub mod property;
 pub mod retry;
 pub mod serve;
@@ -50,6 +52,8 @@ enum Command {
     Property(property::PropertyArgs),
     /// Send the lines of a log file to a running server.
     Import(Box<import::ImportArgs>),
+    // Without words here, so that those of its arguments, which say what is measured, are its help.
+    Loadgen(Box<loadgen::LoadgenArgs>),
     /// Start a service with a database of its own, send it a made-up day, print answers, and stop.
     Demo(demo::DemoArgs),
     /// Ask a running server whether it serves; exits 0 if so, else 1.
@@ -75,6 +79,7 @@ pub async fn run() -> ExitCode {
         Command::Key(args) => key::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Property(args) => property::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Import(args) => import::run(*args).await,
+        Command::Loadgen(args) => loadgen::run(*args).await,
         Command::Demo(args) => demo::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Healthcheck(args) => healthcheck::run(args).await,
         Command::Database(args) => database::run(args).await,

@@ -17,6 +17,7 @@ mod import_log;
 mod ingest_stream;
 mod ingest_unary;
 mod keys;
+mod loadgen;
 mod metrics_page;
 mod requirements;
 mod retention;
