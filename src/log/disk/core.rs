@@ -210,14 +210,6 @@ impl Core {
         Ok(())
     }
 
-    /// Ends readers, after what is there, and lets the next opener in.
-    pub fn close(self) {
-        self.shared
-            .frontier
-            .send_modify(|frontier| frontier.closed = true);
-        self.shared.files.unlock();
-    }
-
     fn start_segment(&mut self) -> Result<(), AppendError> {
         let first = self.shared.state().next;
         match create_segment(&*self.shared.files, first) {
@@ -263,6 +255,16 @@ impl Core {
         let failure = format!("{what}: {error}");
         self.shared.state().failure = Some(failure.clone());
         AppendError::Failed(failure)
+    }
+}
+
+/// Ends readers, after what is there, and lets the next opener in, even after a panic.
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.shared
+            .frontier
+            .send_modify(|frontier| frontier.closed = true);
+        self.shared.files.unlock();
     }
 }
 

@@ -67,7 +67,6 @@ fn run(mut core: Core, mut commands: mpsc::Receiver<Command>) {
     if let Err(error) = core.seal() {
         tracing::warn!(%error, "The log could not be sealed; it is checked when it is opened.");
     }
-    core.close();
 }
 
 /// Writes one group: this append and those that wait behind it, as far as they fit. Returns the
