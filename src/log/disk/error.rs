@@ -19,7 +19,7 @@ pub struct Corruption {
     pub problem: &'static str,
 }
 
-/// Why a log could not be opened. Nothing was changed on disk.
+/// Why a log could not be opened. Unless the storage failed, nothing was changed on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process, or another log in this one, holds the directory.
