@@ -8,6 +8,8 @@
 //! Bounds: records under way take at most `budget_bytes`; who comes when it is used up waits, and
 //! with it, through HTTP/2 flow control, the client.
 
+pub mod disk;
+
 use std::sync::Arc;
 use std::time::Instant;
 
