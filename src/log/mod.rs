@@ -4,6 +4,7 @@
 //! loader takes them in order and says what became of each. For now the log lives in memory, so an
 //! event is safe only once the database has committed it, and that is what [`Appended::committed`]
 //! waits for. Nothing is acknowledged earlier, so a crash loses nothing that was acknowledged.
+//! [`disk`] is the log that will take this place: complete and tested, not in the path yet.
 //!
 //! Bounds: records under way take at most `budget_bytes`; who comes when it is used up waits, and
 //! with it, through HTTP/2 flow control, the client.
