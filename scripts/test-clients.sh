@@ -38,6 +38,8 @@ clients/lint-proto.sh
 TALLYMARK_WRITE_KEY=$("$program" key generate --kind write)
 TALLYMARK_READ_KEY=$("$program" key generate --kind read)
 export TALLYMARK_WRITE_KEY TALLYMARK_READ_KEY
+# There before the service is: the loop below reads it at once.
+: >"$work/log"
 env -u DATABASE_URL TALLYMARK_LISTEN=127.0.0.1:0 TALLYMARK_DATA_DIR="$work/data" \
     TALLYMARK_LOG=info TALLYMARK_LOG_FORMAT=text "$program" serve 2>"$work/log" &
 service=$!
