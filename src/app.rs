@@ -43,7 +43,7 @@ use crate::store::{StoreError, keys, pool, retention};
 
 /// User agents that are remembered.
 const CACHED_AGENTS: usize = 16_384;
-/// Loaders: two keep one another's waits filled; more found nothing left to fill.
+/// Loaders: while the database writes the batch of one, the other prepares the next.
 const LOADERS: usize = 2;
 /// Connections of the loaders and the other workers.
 const SERVICE_CONNECTIONS: usize = 4;
