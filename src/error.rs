@@ -146,11 +146,6 @@ impl ApiError {
         Self::InvalidFields(vec![Violation::new(field, description)])
     }
 
-    /// Whether sending the same again can help.
-    pub fn is_retryable(&self) -> bool {
-        self.retry_after().is_some()
-    }
-
     fn code(&self) -> Code {
         match self {
             Self::InvalidFields(_)

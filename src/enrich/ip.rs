@@ -25,6 +25,24 @@ pub enum IpPolicy {
 }
 
 impl IpPolicy {
+    /// The number that the database holds for it; stable.
+    pub fn number(self) -> i16 {
+        match self {
+            Self::Truncate => 1,
+            Self::Drop => 2,
+            Self::Keep => 3,
+        }
+    }
+
+    /// The policy of that number; truncating is the default.
+    pub fn from_number(number: i16) -> Self {
+        match number {
+            2 => Self::Drop,
+            3 => Self::Keep,
+            _ => Self::Truncate,
+        }
+    }
+
     /// The address to store, if any.
     pub fn apply(self, address: IpAddr) -> Option<IpAddr> {
         match self {

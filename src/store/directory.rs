@@ -140,7 +140,7 @@ impl Directory {
                 retention: retention_days
                     .and_then(|days| u32::try_from(days).ok())
                     .map_or(self.default_retention, Retention::from_days),
-                ip_policy: ip_policy(row.get("ip_policy")),
+                ip_policy: IpPolicy::from_number(row.get("ip_policy")),
             };
             snapshot.properties.insert(property_no, Arc::new(property));
         }
@@ -216,14 +216,5 @@ impl Directory {
     /// Every property.
     pub fn properties(&self) -> Vec<Arc<Property>> {
         self.snapshot().properties.values().cloned().collect()
-    }
-}
-
-/// The policy of that number; truncating is the default.
-pub fn ip_policy(number: i16) -> IpPolicy {
-    match number {
-        2 => IpPolicy::Drop,
-        3 => IpPolicy::Keep,
-        _ => IpPolicy::Truncate,
     }
 }

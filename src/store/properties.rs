@@ -7,7 +7,6 @@ use tokio_postgres::Row;
 use crate::domain::property::Retention;
 use crate::enrich::ip::IpPolicy;
 
-use super::directory::ip_policy;
 use super::{StoreError, pg_error};
 
 /// Settings of a property that an administrator may change.
@@ -63,7 +62,7 @@ impl PropertyDescription {
                     .and_then(|days| u32::try_from(days).ok())
                     .map(Retention::from_days),
                 session_gap_s: row.get("session_gap_s"),
-                ip_policy: ip_policy(row.get("ip_policy")),
+                ip_policy: IpPolicy::from_number(row.get("ip_policy")),
                 allowed_origins: row.get("allowed_origins"),
             },
             created_at: row.get("created_at"),
@@ -76,15 +75,6 @@ fn retention_days(retention: Option<Retention>) -> Option<i32> {
         Retention::Days(days) => i32::try_from(days).unwrap_or(i32::MAX),
         Retention::Forever => 0,
     })
-}
-
-/// The number of a policy in the database.
-fn ip_policy_number(policy: IpPolicy) -> i16 {
-    match policy {
-        IpPolicy::Truncate => 1,
-        IpPolicy::Drop => 2,
-        IpPolicy::Keep => 3,
-    }
 }
 
 /// Creates a property; `None` when there is one of that name.
@@ -103,7 +93,7 @@ pub async fn create(
                 &settings.time_zone,
                 &retention_days(settings.retention),
                 &settings.session_gap_s,
-                &ip_policy_number(settings.ip_policy),
+                &settings.ip_policy.number(),
                 &settings.allowed_origins,
             ],
         )
@@ -159,7 +149,7 @@ pub async fn update(
                 &settings.time_zone,
                 &retention_days(settings.retention),
                 &settings.session_gap_s,
-                &ip_policy_number(settings.ip_policy),
+                &settings.ip_policy.number(),
                 &settings.allowed_origins,
                 &fields,
             ],

@@ -23,18 +23,6 @@ fn assert_shutting_down(status: &Status) {
     assert_eq!(retry.retry_delay, Some(Duration::from_secs(1)));
 }
 
-async fn count(app: &TestApp) -> f64 {
-    let question = pb::AggregateRequest {
-        totals: true,
-        ..pb::AggregateRequest::default()
-    };
-    app.aggregate(question)
-        .await
-        .totals
-        .expect("totals")
-        .metrics[0]
-}
-
 fn batch(events: Vec<pb::Event>) -> pb::StreamEventsRequest {
     pb::StreamEventsRequest { events }
 }
@@ -61,7 +49,7 @@ async fn acknowledged_events_are_there_after_a_restart() {
     let database = app.stop().await;
 
     let app = TestApp::start_on(database, &[]).await;
-    assert_eq!(count(&app).await, 300.0);
+    assert_eq!(app.event_count().await, 300.0);
     let again = app.send(events).await;
     assert_eq!((again.accepted, again.duplicates), (0, 300));
 }
@@ -87,7 +75,7 @@ async fn an_open_stream_is_told_after_what_it_sent_is_stored() {
     drop(sender);
 
     let app = TestApp::start_on(app.stop().await, &[]).await;
-    assert_eq!(count(&app).await, 20.0);
+    assert_eq!(app.event_count().await, 20.0);
     let again = app.send(events).await;
     assert_eq!(
         (again.accepted, again.duplicates),
@@ -150,7 +138,7 @@ async fn while_calls_end_new_ones_are_told_to_try_again() {
         pb::Verdict::Accepted
     );
     let app = TestApp::start_on(app.stop().await, &[]).await;
-    assert_eq!(count(&app).await, 1.0);
+    assert_eq!(app.event_count().await, 1.0);
 }
 
 #[tokio::test]

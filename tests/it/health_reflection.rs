@@ -46,18 +46,6 @@ async fn ingest(app: &TestApp, event: &pb::Event) -> Result<pb::Verdict, Status>
     Ok(reply.into_inner().result.expect("a result").verdict())
 }
 
-async fn count(app: &TestApp) -> f64 {
-    let question = pb::AggregateRequest {
-        totals: true,
-        ..pb::AggregateRequest::default()
-    };
-    app.aggregate(question)
-        .await
-        .totals
-        .expect("totals")
-        .metrics[0]
-}
-
 #[tokio::test]
 async fn every_service_has_a_health_and_no_other() {
     let app = TestApp::start().await;
@@ -183,7 +171,7 @@ async fn while_the_database_is_away_nothing_is_lost_or_doubled() {
         ingest(&app, &before).await.expect("known"),
         pb::Verdict::Duplicate
     );
-    assert_eq!(count(&app).await, 2.0);
+    assert_eq!(app.event_count().await, 2.0);
 }
 
 #[tokio::test]

@@ -6,18 +6,6 @@ use tonic::Code;
 
 use crate::support::{TestApp, at, page_view, violations};
 
-async fn count(app: &TestApp) -> f64 {
-    let question = pb::AggregateRequest {
-        totals: true,
-        ..pb::AggregateRequest::default()
-    };
-    app.aggregate(question)
-        .await
-        .totals
-        .expect("totals")
-        .metrics[0]
-}
-
 #[tokio::test]
 async fn events_of_many_messages_are_stored_and_counted() {
     let app = TestApp::start().await;
@@ -27,7 +15,7 @@ async fn events_of_many_messages_are_stored_and_counted() {
     let summary = app.send(events).await;
     assert_eq!((summary.received, summary.accepted), (1_200, 1_200));
     assert!(summary.failures.is_empty());
-    assert_eq!(count(&app).await, 1_200.0);
+    assert_eq!(app.event_count().await, 1_200.0);
 }
 
 #[tokio::test]
@@ -41,7 +29,7 @@ async fn the_same_stream_sent_again_and_concurrently_counts_once() {
 
     let again = app.send(events).await;
     assert_eq!((again.accepted, again.duplicates), (0, 700));
-    assert_eq!(count(&app).await, 700.0);
+    assert_eq!(app.event_count().await, 700.0);
 }
 
 #[tokio::test]
@@ -173,7 +161,7 @@ async fn a_message_over_the_limit_ends_the_stream_but_not_what_came_before() {
         violations(&status),
         ["events: 5001 events in a message, need at most 5000"]
     );
-    assert_eq!(count(&app).await, 1.0);
+    assert_eq!(app.event_count().await, 1.0);
 }
 
 #[tokio::test]

@@ -256,6 +256,16 @@ impl TestApp {
             .into_inner()
     }
 
+    /// How many events of the last 30 days `default` has, without those of bots.
+    pub async fn event_count(&self) -> f64 {
+        let question = pb::AggregateRequest {
+            totals: true,
+            ..pb::AggregateRequest::default()
+        };
+        let answer = self.aggregate(question).await;
+        answer.totals.expect("totals").metrics[0]
+    }
+
     /// Asks an Aggregate question that must not have an answer.
     pub async fn aggregate_error(&self, question: pb::AggregateRequest) -> Status {
         self.query()
