@@ -41,6 +41,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ".tallymark.v1.StreamEventsRequest",
             "crate::rpc::stream_batch::StreamBatch",
         )
+        .extern_path(
+            ".tallymark.v1.PipeEventsRequest",
+            "crate::rpc::stream_batch::PipeBatch",
+        )
         .codec_path("crate::rpc::codec::StrictCodec")
         .compile_fds(descriptors)?;
 

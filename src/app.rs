@@ -1,17 +1,19 @@
 //! Builds the service, serves, and drains.
 //!
-//! Start: listen (not serving) → database (own engine, or wait for the given one) → requirements →
-//! migrations → keys, enrichment, loader, workers → serving.
+//! Start: listen (not serving) → event log → database (own engine, or wait for the given one) →
+//! requirements → migrations → keys, enrichment, loaders, workers → serving.
 //!
 //! Stop, each step bounded:
 //!
 //! | # | step | why in this place | at most |
 //! |---|------|-------------------|---------|
 //! | 1 | health says NOT_SERVING, new calls are refused with "try another" | before anything stops working | |
-//! | 2 | streams end after what they received is stored | their callers know where they stand | drain timeout |
+//! | 2 | streams end after what they received is acknowledged | their callers know where they stand | drain timeout |
 //! | 3 | the listener and its connections close | until now new calls were told why; none is left that needs the rest | with 2 |
-//! | 4 | loader and workers stop | nothing gives them work | 5 s |
-//! | 5 | the own engine stops | nothing uses it | 40 s |
+//! | 4 | the log is sealed | nothing is written to it any more | its last fsync |
+//! | 5 | loaders finish, and leave in the log what they cannot | what is in the database need not wait for the next start | 5 s |
+//! | 6 | the other workers stop | nothing gives them work | 5 s |
+//! | 7 | the own engine stops | nothing uses it | 40 s |
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,7 +32,10 @@ use crate::enrich::geo::{Countries, GeoError};
 use crate::error::causes;
 use crate::lifecycle::Workers;
 use crate::load::Loader;
-use crate::log;
+use crate::load::feed::Feed;
+use crate::load::positions::{self, PositionError};
+use crate::log::Log;
+use crate::log::disk::OpenError;
 use crate::metrics;
 use crate::rpc::gate::{Authentication, DEFAULT_PROPERTY, Gate};
 use crate::rpc::scope::Core;
@@ -47,7 +52,9 @@ const CACHED_AGENTS: usize = 16_384;
 const LOADERS: usize = 2;
 /// Connections of the loaders and the other workers.
 const SERVICE_CONNECTIONS: usize = 4;
-/// How long workers have to stop.
+/// How long loaders have to finish when the service stops.
+const LOADER_BUDGET: Duration = Duration::from_secs(5);
+/// How long the other workers have to stop.
 const WORKER_BUDGET: Duration = Duration::from_secs(5);
 /// How long calls that are cut off have to tell their callers.
 const LAST_WORDS_BUDGET: Duration = Duration::from_secs(1);
@@ -79,6 +86,16 @@ pub enum AppError {
     BadUrl(#[from] pool::BadUrl),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error("the event log in {}", directory.display())]
+    Log {
+        directory: PathBuf,
+        source: OpenError,
+    },
+    #[error("the event log in {} does not fit the database", directory.display())]
+    Position {
+        directory: PathBuf,
+        source: PositionError,
+    },
     #[error(transparent)]
     Requirement(#[from] RequirementError),
     #[error(transparent)]
@@ -181,24 +198,24 @@ impl App {
             started = start(&config, countries, &mut engine, &draining) => started.map(Some),
             () = stop.cancelled() => Ok(None),
         };
-        let mut pools = None;
+        let mut loaders = Workers::new(CancellationToken::new());
+        let mut running = None;
         let outcome = match started {
-            Ok(Some(parts)) => {
-                let core = Arc::new(parts.core);
-                pools = Some([core.pool.clone(), core.service_pool.clone()]);
-                start_workers(
-                    &mut workers,
-                    &core,
-                    parts.loaders,
-                    parts.log_reader,
-                    reporter.clone(),
-                );
+            Ok(Some(Parts { core, feed })) => {
+                let core = Arc::new(core);
+                running = Some(Arc::clone(&core));
+                for _ in 0..LOADERS {
+                    let (pool, enricher) = (core.service_pool.clone(), Arc::clone(&core.enricher));
+                    let loader = Loader::new(pool, feed.clone(), enricher, config.store_timeout);
+                    loaders.start("loader", loader.run(loaders.stop_token()));
+                }
+                start_workers(&mut workers, &core, &feed, reporter.clone());
                 let gauges = metrics::Gauges {
                     pools: [
                         ("questions", core.pool.clone()),
                         ("service", core.service_pool.clone()),
                     ],
-                    log: core.log.clone(),
+                    feed,
                 };
                 if let Some(listener) = metrics_listener {
                     metrics::start();
@@ -211,6 +228,7 @@ impl App {
                 info!("ready");
                 tokio::select! {
                     () = stop.cancelled() => Ok(()),
+                    () = loaders.died() => Err(AppError::WorkerDied),
                     () = workers.died() => Err(AppError::WorkerDied),
                     error = engine_died(&mut engine) => Err(error.into()),
                     ended = &mut serving => match ended {
@@ -244,9 +262,14 @@ impl App {
             // Their callers are told so, if they still listen.
             let _told = tokio::time::timeout(LAST_WORDS_BUDGET, drained).await;
         }
+        if let Some(core) = &running {
+            core.log.close().await;
+        }
+        loaders.finish(LOADER_BUDGET).await;
         workers.stop(WORKER_BUDGET).await;
-        for pool in pools.iter().flatten() {
-            pool.close();
+        if let Some(core) = running {
+            core.pool.close();
+            core.service_pool.close();
         }
         if let Some(engine) = engine
             && let Err(error) = engine.stop().await
@@ -270,8 +293,7 @@ async fn listen(listen: SocketAddr) -> Result<TcpListener, AppError> {
 /// What is there once the database is.
 struct Parts {
     core: Core,
-    loaders: Vec<Loader>,
-    log_reader: log::LogReader,
+    feed: Feed,
 }
 
 async fn start(
@@ -280,6 +302,7 @@ async fn start(
     engine: &mut Option<Engine>,
     draining: &CancellationToken,
 ) -> Result<Parts, AppError> {
+    let log = open_log(config).await?;
     // Questions have connections of their own, so that no number of them can hold up the loader.
     let database = open_database(
         &config.database,
@@ -296,37 +319,61 @@ async fn start(
     if config.authentication == Authentication::None {
         warn!("callers need no key: everybody on this machine can read and write everything");
     }
-    let (log_writer, log_reader) = log::open(config.in_flight_bytes);
-    let loaders = (0..LOADERS)
-        .map(|_| Loader::new(pool.clone(), config.batch))
-        .collect();
+    let progress = positions::load(&pool, &log).await;
+    let progress = progress.map_err(|source| AppError::Position {
+        directory: config.event_log_dir.clone(),
+        source,
+    })?;
+    let feed = Feed::new(log.clone(), config.batch, progress);
+    let waiting = feed.waiting_events();
+    if waiting > 0 {
+        info!(
+            events = waiting,
+            "the log has events that are not in the database yet"
+        );
+    }
     let core = Core {
         pool: query_pool,
         service_pool: pool,
         directory: Arc::new(directory),
-        log: log_writer,
-        enricher: Enricher::new(CACHED_AGENTS, countries),
+        log,
+        enricher: Arc::new(Enricher::new(CACHED_AGENTS, countries)),
         query_timeout: config.query_timeout,
         draining: draining.clone(),
     };
-    Ok(Parts {
-        core,
-        loaders,
-        log_reader,
-    })
+    Ok(Parts { core, feed })
+}
+
+async fn open_log(config: &Config) -> Result<Log, AppError> {
+    let directory = config.event_log_dir.clone();
+    let (settings, commit_patience) = (config.event_log, config.commit_timeout);
+    // It reads the whole log.
+    let opened =
+        tokio::task::spawn_blocking(move || Log::open(&directory, settings, commit_patience)).await;
+    let opened = opened.unwrap_or_else(|panic| Err(std::io::Error::other(panic).into()));
+    let (log, recovered) = opened.map_err(|source| AppError::Log {
+        directory: config.event_log_dir.clone(),
+        source,
+    })?;
+    info!(
+        directory = %config.event_log_dir.display(),
+        recovered = ?recovered,
+        "opened the event log"
+    );
+    Ok(log)
 }
 
 fn start_workers(
     workers: &mut Workers,
     core: &Core,
-    loaders: Vec<Loader>,
-    log_reader: log::LogReader,
+    feed: &Feed,
     reporter: tonic_health::server::HealthReporter,
 ) {
     let stop = workers.stop_token();
-    for loader in loaders {
-        workers.start("loader", loader.run(log_reader.clone(), stop.clone()));
-    }
+    workers.start(
+        "log keeper",
+        positions::keep(core.service_pool.clone(), feed.clone(), stop.clone()),
+    );
     workers.start("directory", Arc::clone(&core.directory).run(stop.clone()));
     workers.start(
         "retention",
@@ -341,6 +388,7 @@ fn start_workers(
         health::run(
             reporter,
             core.service_pool.clone(),
+            core.log.clone(),
             core.draining.clone(),
             stop,
         ),

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::domain::key::{Key, KeyKind};
 use crate::domain::property::{DEFAULT_RETENTION_DAYS, Retention};
-use crate::load::batch::BatchLimits;
+use crate::load::feed::BatchLimits;
+use crate::log::disk::Settings;
 use crate::rpc::gate::Authentication;
 
 /// A variable: its name, its default in words, and what it is for.
@@ -37,7 +38,11 @@ variables! {
     LISTEN = "TALLYMARK_LISTEN", "127.0.0.1:50051",
         "Address and port to listen on.";
     DATA_DIR = "TALLYMARK_DATA_DIR", "./tallymark-data",
-        "Directory of the service's own database. Unused with DATABASE_URL.";
+        "Directory of the service's own database, unused with DATABASE_URL, and of the event log unless TALLYMARK_EVENT_LOG_DIR says another.";
+    EVENT_LOG_DIR = "TALLYMARK_EVENT_LOG_DIR", "event-log in TALLYMARK_DATA_DIR",
+        "Directory of the log that holds events until the database has them. On a disk of its own if you can, and never shared by two servers.";
+    EVENT_LOG_BYTES = "TALLYMARK_EVENT_LOG_BYTES", "4294967296",
+        "Bytes that the event log may take, from 32 MiB to 1 TiB: how long the database may be away before senders are told to wait.";
     ENGINE_DIR = "TALLYMARK_ENGINE_DIR", "found or installed",
         "Directory of the PostgreSQL and TimescaleDB programs for the service's own database.";
     UNAUTHENTICATED = "TALLYMARK_UNAUTHENTICATED", "false",
@@ -58,10 +63,14 @@ variables! {
         "Events that are written in one transaction at most, from 1 to 100,000.";
     BATCH_BYTES = "TALLYMARK_BATCH_BYTES", "16777216",
         "Bytes that are written in one transaction at most, from 1 KiB to 256 MiB.";
-    BATCH_AGE_MS = "TALLYMARK_BATCH_AGE_MS", "2",
-        "Milliseconds that an event waits for others to be written with, from 0 to 10,000.";
-    IN_FLIGHT_BYTES = "TALLYMARK_IN_FLIGHT_BYTES", "67108864",
-        "Bytes of events that are received and not written yet at most, from 8 MiB to 4 GiB; then senders wait.";
+    BATCH_AGE_MS = "TALLYMARK_BATCH_AGE_MS", "50",
+        "Milliseconds that an event waits for others to be written with, from 0 to 10,000, unless its sender waits for the commit.";
+    STORE_TIMEOUT = "TALLYMARK_STORE_TIMEOUT_MS", "60000",
+        "Milliseconds that the database may take to write a batch before its connection is given up, from 100 to 3,600,000.";
+    COMMIT_TIMEOUT = "TALLYMARK_COMMIT_TIMEOUT_MS", "30000",
+        "Milliseconds that a sender waits who asked for the commit, from 100 to 3,600,000; then it is told to send again.";
+    IN_FLIGHT_BYTES = "TALLYMARK_IN_FLIGHT_BYTES", "33554432",
+        "Bytes of events that wait to be written to the event log at most, from 8 MiB to 1 GiB; then senders wait.";
     QUERY_TIMEOUT_MS = "TALLYMARK_QUERY_TIMEOUT_MS", "30000",
         "Milliseconds that a question may take at most, from 100 to 3,600,000.";
     DRAIN_TIMEOUT_MS = "TALLYMARK_DRAIN_TIMEOUT_MS", "10000",
@@ -146,10 +155,16 @@ pub struct Config {
     pub default_retention: Retention,
     /// Connections for questions at most.
     pub pool_size: usize,
+    /// Where the event log is.
+    pub event_log_dir: PathBuf,
+    /// Its sizes.
+    pub event_log: Settings,
     /// When a batch is full.
     pub batch: BatchLimits,
-    /// Bytes of events under way at most.
-    pub in_flight_bytes: usize,
+    /// How long the database may take over a batch.
+    pub store_timeout: Duration,
+    /// How long a sender waits for the commit.
+    pub commit_timeout: Duration,
     /// The longest that a question may take.
     pub query_timeout: Duration,
     /// How long open calls have to end when the service stops.
@@ -187,9 +202,18 @@ impl Config {
             batch: BatchLimits {
                 max_events: variables.number(BATCH_EVENTS, 20_000, 1, 100_000)?,
                 max_bytes: variables.number(BATCH_BYTES, 16 << 20, 1 << 10, 256 << 20)?,
-                max_age: variables.milliseconds(BATCH_AGE_MS, 2, 0, 10_000)?,
+                max_age: variables.milliseconds(BATCH_AGE_MS, 50, 0, 10_000)?,
             },
-            in_flight_bytes: variables.number(IN_FLIGHT_BYTES, 64 << 20, 8 << 20, 4 << 30)?,
+            store_timeout: variables.milliseconds(STORE_TIMEOUT, 60_000, 100, 3_600_000)?,
+            commit_timeout: variables.milliseconds(COMMIT_TIMEOUT, 30_000, 100, 3_600_000)?,
+            event_log_dir: match variables.get(EVENT_LOG_DIR) {
+                Some(directory) => directory.into(),
+                None => data_dir(&variables).join("event-log"),
+            },
+            event_log: Settings::of_size(
+                variables.number(EVENT_LOG_BYTES, 4 << 30, 32 << 20, 1 << 40)? as u64,
+                variables.number(IN_FLIGHT_BYTES, 32 << 20, 8 << 20, 1 << 30)?,
+            ),
             query_timeout: variables.milliseconds(QUERY_TIMEOUT_MS, 30_000, 100, 3_600_000)?,
             drain_timeout: variables.milliseconds(DRAIN_TIMEOUT_MS, 10_000, 0, 600_000)?,
         };
@@ -242,13 +266,15 @@ fn database(variables: &Variables<'_>) -> Database {
     match variables.get(DATABASE_URL) {
         Some(url) => Database::Url(url),
         None => Database::Embedded {
-            data_dir: variables
-                .get(DATA_DIR)
-                .unwrap_or_else(|| "tallymark-data".to_owned())
-                .into(),
+            data_dir: data_dir(variables),
             engine_dir: variables.get(ENGINE_DIR).map(PathBuf::from),
         },
     }
+}
+
+fn data_dir(variables: &Variables<'_>) -> PathBuf {
+    let directory = variables.get(DATA_DIR);
+    directory.map_or_else(|| "tallymark-data".into(), PathBuf::from)
 }
 
 fn retention(variables: &Variables<'_>) -> Result<Retention, ConfigError> {

@@ -120,9 +120,24 @@ pub enum ApiError {
     /// The server is not ready yet.
     #[error("the server is starting; try again")]
     Starting,
+    /// The log has no room.
+    #[error("the log is full, since the database is away or slow; try again later")]
+    LogFull,
+    /// The log cannot be written.
+    #[error("the server cannot write its log; try again")]
+    LogUnavailable,
     /// The server is stopping.
     #[error("the server is stopping; try again")]
     ShuttingDown,
+    /// The server is stopping, and so is this stream of events.
+    #[error(
+        "the server is stopping; {acknowledged_events} events of this stream are acknowledged, send \
+         the others again"
+    )]
+    StreamCutShort {
+        /// From the stream's first on.
+        acknowledged_events: u64,
+    },
     /// A fault of the server; its log says which.
     #[error("internal error; the server's log has the cause")]
     Internal,
@@ -157,8 +172,12 @@ impl ApiError {
             Self::NotFound { .. } => Code::NotFound,
             Self::AlreadyExists { .. } => Code::AlreadyExists,
             Self::QueryTimeout { .. } => Code::DeadlineExceeded,
-            Self::Overloaded => Code::ResourceExhausted,
-            Self::DatabaseUnavailable | Self::Starting | Self::ShuttingDown => Code::Unavailable,
+            Self::Overloaded | Self::LogFull => Code::ResourceExhausted,
+            Self::DatabaseUnavailable
+            | Self::LogUnavailable
+            | Self::Starting
+            | Self::ShuttingDown
+            | Self::StreamCutShort { .. } => Code::Unavailable,
             Self::Internal => Code::Internal,
         }
     }
@@ -179,16 +198,21 @@ impl ApiError {
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::Overloaded => "OVERLOADED",
             Self::Starting => "STARTING",
-            Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::LogFull => "LOG_FULL",
+            Self::LogUnavailable => "LOG_UNAVAILABLE",
+            Self::ShuttingDown | Self::StreamCutShort { .. } => "SHUTTING_DOWN",
             Self::Internal => "INTERNAL",
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::DatabaseUnavailable | Self::Starting | Self::ShuttingDown => {
-                Some(Duration::from_secs(1))
-            }
+            Self::DatabaseUnavailable
+            | Self::LogUnavailable
+            | Self::Starting
+            | Self::ShuttingDown
+            | Self::StreamCutShort { .. } => Some(Duration::from_secs(1)),
+            Self::LogFull => Some(Duration::from_secs(5)),
             Self::Overloaded => Some(Duration::from_millis(200)),
             Self::InvalidFields(_)
             | Self::MalformedMessage(_)
@@ -212,6 +236,12 @@ impl ApiError {
             Self::AnswerTooLarge { limit_rows, .. } => {
                 HashMap::from([("limit_rows".to_owned(), limit_rows.to_string())])
             }
+            Self::StreamCutShort {
+                acknowledged_events,
+            } => HashMap::from([(
+                "acknowledged_events".to_owned(),
+                acknowledged_events.to_string(),
+            )]),
             Self::KeyNotAllowed { needs } => {
                 HashMap::from([("needs".to_owned(), (*needs).to_owned())])
             }

@@ -10,6 +10,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+/// How long workers have to stop that did not finish.
+const LAST_BUDGET: Duration = Duration::from_secs(2);
+
 /// Background work of the service.
 #[derive(Debug)]
 pub struct Workers {
@@ -45,6 +48,14 @@ impl Workers {
             Some(Ok(name)) => error!(worker = name, "a worker ended though nobody stopped it"),
             Some(Err(panic)) => error!(%panic, "a worker panicked"),
             None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for workers that end by themselves, at most for `budget`; then stops the others.
+    pub async fn finish(mut self, budget: Duration) {
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(budget, all).await.is_err() {
+            self.stop(LAST_BUDGET).await;
         }
     }
 

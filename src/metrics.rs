@@ -4,10 +4,15 @@
 //! |---|---|---|
 //! | `tallymark_events_total{verdict}` | counter | events by what became of them |
 //! | `tallymark_violations_total{field}` | counter | rules broken by rejected events, by field of event.proto |
+//! | `tallymark_loaded_events_total{outcome}` | counter | events of the log by what became of them in the database: `stored`, `duplicate`, `dead_letter` |
 //! | `tallymark_batch_events` | histogram | events written in a transaction |
 //! | `tallymark_batch_seconds` | histogram | how long writing a batch took, retries included |
-//! | `tallymark_commit_lag_seconds` | histogram | how long the oldest event of a batch waited for its commit |
-//! | `tallymark_in_flight_bytes` | gauge | events received and not committed yet |
+//! | `tallymark_commit_lag_seconds` | histogram | from the receipt of a batch's oldest event to its commit |
+//! | `tallymark_log_bytes` | gauge | size of the log, loaded events that were not deleted yet included |
+//! | `tallymark_log_limit_bytes` | gauge | the size at which the log takes nothing more |
+//! | `tallymark_log_queue_bytes` | gauge | events that wait to be written to the log's disk |
+//! | `tallymark_log_waiting_events` | gauge | events in the log that are not in the database yet |
+//! | `tallymark_log_oldest_seconds` | gauge | age of the oldest of them, 0 if there is none |
 //! | `tallymark_connections{pool,state}` | gauge | connections to the database, `idle` or `busy` |
 //!
 //! The recorder is the process's: services in one process, as in tests, add up.
@@ -23,6 +28,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -33,14 +39,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::event::Verdict;
 use crate::error::Violation;
-use crate::log::LogWriter;
+use crate::load::feed::Feed;
+use crate::log::waiting::Outcome;
 
 const EVENTS: &str = "tallymark_events_total";
 const VIOLATIONS: &str = "tallymark_violations_total";
 const BATCH_EVENTS: &str = "tallymark_batch_events";
 const BATCH_SECONDS: &str = "tallymark_batch_seconds";
 const COMMIT_LAG_SECONDS: &str = "tallymark_commit_lag_seconds";
-const IN_FLIGHT_BYTES: &str = "tallymark_in_flight_bytes";
+const LOADED_EVENTS: &str = "tallymark_loaded_events_total";
+const LOG_BYTES: &str = "tallymark_log_bytes";
+const LOG_LIMIT_BYTES: &str = "tallymark_log_limit_bytes";
+const LOG_QUEUE_BYTES: &str = "tallymark_log_queue_bytes";
+const LOG_WAITING_EVENTS: &str = "tallymark_log_waiting_events";
+const LOG_OLDEST_SECONDS: &str = "tallymark_log_oldest_seconds";
 const CONNECTIONS: &str = "tallymark_connections";
 
 /// Upper bounds of the buckets of times, in seconds.
@@ -88,12 +100,31 @@ fn install() -> Result<PrometheusHandle, BuildError> {
     describe_histogram!(
         COMMIT_LAG_SECONDS,
         Unit::Seconds,
-        "How long the oldest event of a batch waited for its commit."
+        "From the receipt of a batch's oldest event to its commit."
+    );
+    describe_counter!(
+        LOADED_EVENTS,
+        "Events of the log by what became of them in the database."
+    );
+    describe_gauge!(LOG_BYTES, Unit::Bytes, "Size of the log.");
+    describe_gauge!(
+        LOG_LIMIT_BYTES,
+        Unit::Bytes,
+        "The size at which the log takes nothing more."
     );
     describe_gauge!(
-        IN_FLIGHT_BYTES,
+        LOG_QUEUE_BYTES,
         Unit::Bytes,
-        "Events received and not committed yet."
+        "Events that wait to be written to the log's disk."
+    );
+    describe_gauge!(
+        LOG_WAITING_EVENTS,
+        "Events in the log that are not in the database yet."
+    );
+    describe_gauge!(
+        LOG_OLDEST_SECONDS,
+        Unit::Seconds,
+        "Age of the oldest event that is not in the database yet."
     );
     describe_gauge!(CONNECTIONS, "Connections to the database.");
     Ok(handle)
@@ -153,11 +184,30 @@ fn count_violation(violation: &Violation) {
     counter!(VIOLATIONS, "field" => violation.field[..end].to_owned()).increment(1);
 }
 
-/// Times a batch: its size, how long it took from `started`, and how long its oldest event waited.
-pub fn record_batch(events: usize, started: Instant, oldest: Instant) {
-    histogram!(BATCH_EVENTS).record(events as f64);
+/// Counts a batch's events and times it: how long it took from `started`, and how long ago its oldest
+/// event was received, in microseconds since 1970.
+pub fn record_batch(outcomes: &[Outcome], started: Instant, oldest_us: i64) {
+    let is_stored = |outcome: &&Outcome| **outcome == Outcome::Stored;
+    let stored = outcomes.iter().filter(is_stored).count();
+    for (outcome, count) in [("stored", stored), ("duplicate", outcomes.len() - stored)] {
+        if count > 0 {
+            counter!(LOADED_EVENTS, "outcome" => outcome).increment(count as u64);
+        }
+    }
+    histogram!(BATCH_EVENTS).record(outcomes.len() as f64);
     histogram!(BATCH_SECONDS).record(started.elapsed());
-    histogram!(COMMIT_LAG_SECONDS).record(oldest.elapsed());
+    histogram!(COMMIT_LAG_SECONDS).record(age_seconds(oldest_us));
+}
+
+/// Counts an event that the database refused.
+pub fn count_dead_letter() {
+    counter!(LOADED_EVENTS, "outcome" => "dead_letter").increment(1);
+}
+
+/// Seconds since a time in microseconds since 1970.
+fn age_seconds(time_us: i64) -> f64 {
+    let age_us = Timestamp::now().as_microsecond().saturating_sub(time_us);
+    age_us.max(0) as f64 / 1e6
 }
 
 /// What is looked at whenever the page is asked for.
@@ -165,13 +215,18 @@ pub fn record_batch(events: usize, started: Instant, oldest: Instant) {
 pub struct Gauges {
     /// Connections to the database, by what they are for.
     pub pools: [(&'static str, Pool); 2],
-    /// Where events under way are counted.
-    pub log: LogWriter,
+    /// The log, and what of it is loaded.
+    pub feed: Feed,
 }
 
 impl Gauges {
     fn read(&self) {
-        gauge!(IN_FLIGHT_BYTES).set(self.log.in_flight_bytes() as f64);
+        let usage = self.feed.log().usage();
+        gauge!(LOG_BYTES).set(usage.used_bytes as f64);
+        gauge!(LOG_LIMIT_BYTES).set(usage.max_bytes as f64);
+        gauge!(LOG_QUEUE_BYTES).set(self.feed.log().queued_bytes() as f64);
+        gauge!(LOG_WAITING_EVENTS).set(self.feed.waiting_events() as f64);
+        gauge!(LOG_OLDEST_SECONDS).set(self.feed.oldest_us().map_or(0.0, age_seconds));
         for (name, pool) in &self.pools {
             let status = pool.status();
             let busy = status.size.saturating_sub(status.available);

@@ -27,8 +27,9 @@ use crate::pb::filter::Kind;
 use crate::pb::ingest_service_client::IngestServiceClient;
 use crate::pb::query_service_client::QueryServiceClient;
 use crate::pb::{
-    AggregateRequest, AggregateResponse, Bucket, Condition, DateInterval, Filter, FilterList,
-    Operator, OrderBy, StreamEventsRequest, StreamEventsResponse, TimeRange, time_range,
+    Acknowledgement, AggregateRequest, AggregateResponse, Bucket, Condition, DateInterval, Filter,
+    FilterList, Operator, OrderBy, StreamEventsRequest, StreamEventsResponse, TimeRange,
+    time_range,
 };
 
 /// People in the demo's day: enough for every table to have something in every row.
@@ -159,7 +160,11 @@ async fn send(
     let mut messages = Vec::new();
     while events.peek().is_some() {
         let events = events.by_ref().take(EVENTS_PER_MESSAGE).collect();
-        messages.push(StreamEventsRequest { events });
+        messages.push(StreamEventsRequest {
+            events,
+            // The questions come right after.
+            acknowledgement: Acknowledgement::Committed.into(),
+        });
     }
     let message_count = messages.len();
     // Only the sending is timed: making the events up is no work of the server's.

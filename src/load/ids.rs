@@ -51,22 +51,15 @@ impl Ids {
         }
     }
 
-    /// Notes an id that has to be looked up.
-    pub fn note_missing(&self, property_no: i32, id: &str, missing: &mut MissingIds) {
-        if self.cache.get(&IdRef(property_no, id)).is_none() {
-            missing
-                .entry(property_no)
-                .or_default()
-                .insert(id.to_owned());
-        }
+    /// The number of an id that was met lately.
+    pub fn cached(&self, property_no: i32, id: &str) -> Option<i32> {
+        self.cache.get(&IdRef(property_no, id)).copied()
     }
 
     /// The number of an id that was met or found; 0 if neither.
     pub fn number(&self, property_no: i32, id: &str, found: &FoundIds) -> i32 {
-        self.cache
-            .get(&IdRef(property_no, id))
-            .or_else(|| found.get(&(property_no, id.to_owned())))
-            .copied()
+        self.cached(property_no, id)
+            .or_else(|| found.get(&(property_no, id.to_owned())).copied())
             .unwrap_or_default()
     }
 

@@ -1,141 +1,295 @@
-//! Loaders: take records from the log and write them in batches, one transaction each.
+//! Loaders: take events from the log and write them in batches, one transaction each.
 //!
 //! Several run side by side: while the database writes the batch of one, another prepares the next.
 //!
 //! ```text
-//!  log ──▶ gather ──▶ numbers ──▶ rows ──▶ begin · COPY events · commit ──▶ outcomes
-//!          count,     dictionaries,        (on conflict: COPY staging · merge)
-//!          bytes, age visitors, users
+//!  log ──▶ feed ──▶ batch ──▶ numbers ──▶ rows ──▶ begin · COPY events · position · commit
+//!          count,   dedupe    dictionaries,        (on conflict: COPY staging · merge)
+//!          bytes,             visitors, users
+//!          age                                     refused? halves; one alone → dead letter
 //! ```
 //!
-//! - [`batch`] fills a batch by count, bytes and age; what arrives twice within it is found here.
+//! - [`feed`] hands out portions of the log by count, bytes and age, and knows what is loaded.
+//! - [`batch`] orders a portion's events by identity and finds those that are in it twice.
 //! - [`numbers`] turns text into numbers: from caches, else from the database in bulk, in short
 //!   transactions of their own, so that no lock is held through the COPY.
 //! - [`row`] writes rows in PostgreSQL's binary COPY format straight into the send buffer.
 //! - [`write`] commits a batch, and finds out which of its events were stored before.
+//! - [`positions`] is the database's memory of what is loaded, committed with each batch. A crash
+//!   anywhere loads again what was not committed, and nothing else.
+//! - [`dead_letter`] keeps an event that the database refuses, so that it does not hold up others.
+//!
+//! A loader never gives up: what the database does not take now stays in the log and is tried again,
+//! until it is taken or the service stops.
 
 pub mod batch;
+pub mod dead_letter;
 pub mod dictionary;
+pub mod feed;
 pub mod ids;
 pub mod numbers;
+pub mod positions;
+pub mod progress;
 pub mod row;
 pub mod write;
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Client, Pool};
+use deadpool_postgres::Pool;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
+use crate::enrich::Enricher;
 use crate::error::causes;
-use crate::log::{LogReader, Outcome};
+use crate::log::event::LoggedEvent;
+use crate::log::waiting::Outcome;
 use crate::metrics;
-use crate::store::pg_error;
+use crate::store::pool;
 
-use batch::{Batch, BatchLimits};
+use batch::Batch;
+use dead_letter::DeadLetter;
+use feed::{Feed, Portion};
 use numbers::Numbering;
+use positions::Place;
 use write::{WriteError, Writer};
 
-/// How often a batch is tried before its callers are told to retry. A broken connection is noticed
-/// by the first try, so the second usually succeeds.
-const MAX_ATTEMPTS: u32 = 3;
-/// How long the database may take over a batch. A usual one takes a fraction of a second.
-const STORE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Wait before the second try; it doubles from try to try.
+/// Wait before a batch is tried again. It doubles from try to try; a random part of it is left out,
+/// so that loaders do not all come back to a database at once.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// Takes records from the log and stores them.
+/// Takes events from the log and stores them.
 #[derive(Debug)]
 pub struct Loader {
     pool: Pool,
-    limits: BatchLimits,
+    feed: Feed,
+    /// How long the database may take over a batch.
+    patience: Duration,
     numbering: Numbering,
     writer: Writer,
 }
 
+/// The loader was told to stop; what is not loaded stays in the log.
+struct Stopped;
+
 impl Loader {
-    /// A loader that writes through `pool`.
-    pub fn new(pool: Pool, limits: BatchLimits) -> Self {
+    /// A loader that writes through `pool` and gives the database at most `patience` for a batch.
+    pub fn new(pool: Pool, feed: Feed, enricher: Arc<Enricher>, patience: Duration) -> Self {
         Self {
             pool,
-            limits,
-            numbering: Numbering::new(),
+            feed,
+            patience,
+            numbering: Numbering::new(enricher),
             writer: Writer::default(),
         }
     }
 
-    /// Runs until every writer of the log is gone and what they wrote is stored, or until `stop`,
-    /// after which the records still in the log are answered with "not stored".
-    pub async fn run(mut self, log: LogReader, stop: CancellationToken) {
+    /// Runs until the log was closed and is loaded to its end, or until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut attempt = 0;
         loop {
-            let batch = tokio::select! {
-                batch = Batch::gather(&log, &self.limits) => batch,
-                () = stop.cancelled() => break,
+            let next = tokio::select! {
+                next = self.feed.next() => next,
+                () = stop.cancelled() => return,
             };
-            let Some(batch) = batch else { return };
-            self.store(batch).await;
-        }
-        let mut log = log.lock().await;
-        while let Some(entry) = log.try_next() {
-            let outcomes = vec![Outcome::NotStored; entry.records.len()];
-            entry.reply(outcomes);
-        }
-    }
-
-    async fn store(&mut self, mut batch: Batch) {
-        let started = Instant::now();
-        let mut backoff = FIRST_BACKOFF;
-        for attempt in 1..=MAX_ATTEMPTS {
-            match self.try_store(&mut batch).await {
-                Ok(()) => {
-                    debug!(events = batch.record_count(), attempt, "stored a batch");
-                    let oldest = batch.oldest().unwrap_or(started);
-                    metrics::record_batch(batch.record_count(), started, oldest);
-                    return batch.reply();
+            match next {
+                Ok(Some(portion)) => {
+                    attempt = 0;
+                    let loaded = self.load(&portion, &stop).await;
+                    self.feed.end(portion.first);
+                    if loaded.is_err() {
+                        return;
+                    }
                 }
+                Ok(None) => return,
                 Err(error) => {
-                    let is_passing = error.is_passing();
-                    warn!(
-                        error = causes(&error),
-                        events = batch.record_count(),
-                        attempt,
-                        is_passing,
-                        "could not store a batch"
-                    );
-                    if !is_passing {
-                        break;
+                    // Nothing behind it may be loaded before somebody has looked at it.
+                    error!(error = causes(&error), "the log cannot be read");
+                    attempt += 1;
+                    if self.back_off(attempt, &stop).await.is_err() {
+                        return;
                     }
                 }
             }
-            tokio::time::sleep(backoff).await;
-            backoff *= 2;
         }
-        batch.fail();
     }
 
-    async fn try_store(&mut self, batch: &mut Batch) -> Result<(), WriteError> {
-        let mut client = self.pool.get().await?;
-        let work = async {
-            let numbers = self.numbering.resolve(&client, batch.unique()).await?;
-            self.writer.write(&mut client, batch, &numbers).await
-        };
-        match tokio::time::timeout(STORE_TIMEOUT, work).await {
-            Ok(result) => result,
-            Err(_) => {
-                // What it was asked to do may still happen: nobody else may get this connection.
-                drop(Client::take(client));
-                Err(WriteError::TimedOut)
+    /// Loads a portion: in one transaction, but for events that the database refuses.
+    async fn load(&mut self, portion: &Portion, stop: &CancellationToken) -> Result<(), Stopped> {
+        let mut events = Vec::with_capacity(portion.records.len());
+        let mut first = 0;
+        for (place, record) in portion.records.iter().enumerate() {
+            match LoggedEvent::decode(record) {
+                Ok(event) => events.push(event),
+                Err(fault) => {
+                    let reason = fault.to_string();
+                    self.load_range(portion, first, &events, stop).await?;
+                    self.bury(portion, place, None, &reason, stop).await?;
+                    events.clear();
+                    first = place + 1;
+                }
             }
+        }
+        self.load_range(portion, first, &events, stop).await
+    }
+
+    /// Loads the events of consecutive records, the first of which is at `place` in the portion.
+    async fn load_range(
+        &mut self,
+        portion: &Portion,
+        place: usize,
+        events: &[LoggedEvent<'_>],
+        stop: &CancellationToken,
+    ) -> Result<(), Stopped> {
+        let mut parts: Vec<Range<usize>> = vec![0..events.len()];
+        while let Some(part) = parts.pop() {
+            let own = &events[part.clone()];
+            if own.is_empty() {
+                continue;
+            }
+            let first = portion.first + (place + part.start) as u64;
+            let Err(refusal) = self.store(first, own, stop).await? else {
+                continue;
+            };
+            if let [event] = own {
+                let place = place + part.start;
+                let property_no = Some(event.property_no);
+                self.bury(portion, place, property_no, &refusal, stop)
+                    .await?;
+            } else {
+                // The first half first: it is popped last in, first out.
+                let middle = part.start + part.len() / 2;
+                parts.push(middle..part.end);
+                parts.push(part.start..middle);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores events until the database has them, or refuses them; then with its reason.
+    async fn store(
+        &mut self,
+        first: u64,
+        events: &[LoggedEvent<'_>],
+        stop: &CancellationToken,
+    ) -> Result<Result<(), String>, Stopped> {
+        let started = Instant::now();
+        let place = Place {
+            log_id: self.feed.log().id(),
+            first,
+            records: events.len(),
+        };
+        // One for all attempts: the commit of an earlier one may have succeeded without a reply.
+        let mut batch = Batch::new(events);
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let tried = tokio::select! {
+                tried = self.try_store(place, &mut batch) => tried,
+                () = stop.cancelled() => return Err(Stopped),
+            };
+            match tried {
+                Ok(()) => {
+                    let outcomes = batch.outcomes();
+                    debug!(events = events.len(), attempt, "stored a batch");
+                    metrics::record_batch(&outcomes, started, oldest_us(events));
+                    self.feed.done(first, events.len());
+                    self.feed.log().settle(first, &outcomes);
+                    return Ok(Ok(()));
+                }
+                Err(refusal) if refusal.is_about_values() => {
+                    let reason = refusal.reason();
+                    warn!(
+                        reason,
+                        events = events.len(),
+                        "the database refuses an event"
+                    );
+                    return Ok(Err(reason));
+                }
+                Err(failure) => {
+                    let error = causes(&failure);
+                    warn!(
+                        error,
+                        events = events.len(),
+                        attempt,
+                        "could not store a batch"
+                    );
+                    self.back_off(attempt, stop).await?;
+                }
+            }
+        }
+    }
+
+    async fn try_store(&mut self, place: Place, batch: &mut Batch<'_>) -> Result<(), WriteError> {
+        let client = self.pool.get().await?;
+        let work = pool::bounded(client, self.patience, async |client| {
+            let numbers = self.numbering.resolve(client, batch.unique()).await?;
+            self.writer.write(client, place, batch, &numbers).await
+        });
+        work.await.unwrap_or(Err(WriteError::TimedOut))
+    }
+
+    /// Makes the record at `place` of the portion a dead letter.
+    async fn bury(
+        &mut self,
+        portion: &Portion,
+        place: usize,
+        property_no: Option<i32>,
+        reason: &str,
+        stop: &CancellationToken,
+    ) -> Result<(), Stopped> {
+        let sequence = portion.first + place as u64;
+        let letter = DeadLetter {
+            property_no,
+            reason,
+            record: &portion.records[place],
+            place: Place {
+                log_id: self.feed.log().id(),
+                first: sequence,
+                records: 1,
+            },
+        };
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let tried = tokio::select! {
+                tried = dead_letter::insert(&self.pool, self.patience, &letter) => tried,
+                () = stop.cancelled() => return Err(Stopped),
+            };
+            let Err(failure) = tried else { break };
+            let error = causes(&failure);
+            warn!(error, attempt, "could not keep a dead letter");
+            self.back_off(attempt, stop).await?;
+        }
+        error!(reason, sequence, "an event is a dead letter now");
+        metrics::count_dead_letter();
+        self.feed.done(sequence, 1);
+        self.feed.log().settle(sequence, &[Outcome::DeadLetter]);
+        Ok(())
+    }
+
+    async fn back_off(&self, attempt: u32, stop: &CancellationToken) -> Result<(), Stopped> {
+        tokio::select! {
+            () = tokio::time::sleep(backoff(attempt)) => Ok(()),
+            () = stop.cancelled() => Err(Stopped),
         }
     }
 }
 
-impl WriteError {
-    /// Whether the same batch may succeed later.
-    fn is_passing(&self) -> bool {
-        match self {
-            Self::Pool(_) | Self::TimedOut => true,
-            Self::Database(error) => pg_error::is_passing(error),
-        }
-    }
+fn backoff(attempt: u32) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(16);
+    let whole = FIRST_BACKOFF
+        .saturating_mul(1 << doublings)
+        .min(MAX_BACKOFF);
+    whole.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+fn oldest_us(events: &[LoggedEvent<'_>]) -> i64 {
+    events
+        .iter()
+        .map(|event| event.received_us)
+        .min()
+        .unwrap_or_default()
 }

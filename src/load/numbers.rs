@@ -1,12 +1,13 @@
 //! Numbers for a batch's text: from caches, else from the database, in bulk.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use tokio_postgres::Client;
 
-use crate::enrich::record::Record;
+use crate::enrich::Enricher;
 use crate::enrich::user_agent::Agent;
-use crate::enrich::utm::Utm;
+use crate::log::event::LoggedEvent;
 
 use super::dictionary::{Dictionary, Entry, Kind};
 use super::ids::{FoundIds, IdKind, Ids, MissingIds};
@@ -14,7 +15,7 @@ use super::ids::{FoundIds, IdKind, Ids, MissingIds};
 /// How many dictionaries an event has at most one number of.
 pub const SINGLE_KINDS: usize = 13;
 
-/// The numbers of one record.
+/// The numbers of one event.
 #[derive(Debug, Clone, Default)]
 pub struct Numbers {
     /// By [`Kind`], those before [`Kind::Category`]; 0 is "none".
@@ -29,166 +30,168 @@ pub struct Numbers {
     pub tag_nos: Vec<i32>,
 }
 
+impl Numbers {
+    fn set(&mut self, kind: Kind, number: i32) {
+        match kind {
+            Kind::Category => self.category_nos.push(number),
+            Kind::Tag => self.tag_nos.push(number),
+            kind => self.single[kind as usize] = number,
+        }
+    }
+}
+
 /// Knows numbers and finds out new ones.
 #[derive(Debug)]
 pub struct Numbering {
     dictionaries: Vec<Dictionary>,
     visitors: Ids,
     users: Ids,
+    enricher: Arc<Enricher>,
 }
 
 impl Numbering {
-    /// With empty caches.
-    pub fn new() -> Self {
+    /// With empty caches. `enricher` knows what is kept beside a user agent.
+    pub fn new(enricher: Arc<Enricher>) -> Self {
         Self {
             dictionaries: Kind::ALL.into_iter().map(Dictionary::new).collect(),
             visitors: Ids::new(IdKind::Visitor),
             users: Ids::new(IdKind::User),
+            enricher,
         }
     }
 
-    /// The numbers of every record, in order.
+    /// The numbers of every event, in order.
     pub async fn resolve<'a>(
         &mut self,
         client: &Client,
-        records: impl Iterator<Item = &'a Record> + Clone,
+        events: impl ExactSizeIterator<Item = &'a LoggedEvent<'a>> + Clone,
     ) -> Result<Vec<Numbers>, tokio_postgres::Error> {
+        let mut all = Vec::with_capacity(events.len());
         let mut missing = Missing::default();
-        for record in records.clone() {
-            each_text(record, |kind, text| {
-                if self.dictionaries[kind as usize].cached(text).is_none() {
-                    missing.add(kind, text, record);
-                }
-            });
-            self.visitors.note_missing(
-                record.property_no,
-                &record.visitor_id,
-                &mut missing.visitors,
-            );
-            if let Some(user_id) = &record.user_id {
-                self.users
-                    .note_missing(record.property_no, user_id, &mut missing.users);
-            }
+        for event in events.clone() {
+            all.push(self.cached(event, &mut missing));
+        }
+        if missing.events.is_empty() {
+            return Ok(all);
         }
 
         let mut found = Found::default();
-        for dictionary_and_entries in self.dictionaries.iter_mut().zip(missing.texts) {
-            let (dictionary, entries) = dictionary_and_entries;
+        for (dictionary, entries) in self.dictionaries.iter_mut().zip(missing.texts) {
             let entries = entries.into_values().collect();
             found.texts.push(dictionary.resolve(client, entries).await?);
         }
         found.visitors = self.visitors.resolve(client, missing.visitors).await?;
         found.users = self.users.resolve(client, missing.users).await?;
 
-        Ok(records.map(|record| self.numbers(record, &found)).collect())
+        let mut incomplete = missing.events.into_iter().peekable();
+        for (place, event) in events.enumerate() {
+            if incomplete.next_if_eq(&place).is_some() {
+                all[place] = self.complete(event, &found);
+            }
+        }
+        Ok(all)
     }
 
-    fn numbers(&self, record: &Record, found: &Found) -> Numbers {
+    /// The numbers as far as the caches know them; notes what they do not know.
+    fn cached(&self, event: &LoggedEvent<'_>, missing: &mut Missing) -> Numbers {
         let mut numbers = Numbers::default();
-        each_text(record, |kind, text| {
-            // What was just found out may have been evicted from the cache already.
-            let number = found.texts[kind as usize]
-                .get(text)
-                .copied()
-                .or_else(|| self.dictionaries[kind as usize].cached(text))
-                .unwrap_or_default();
-            match kind {
-                Kind::Category => numbers.category_nos.push(number),
-                Kind::Tag => numbers.tag_nos.push(number),
-                kind => numbers.single[kind as usize] = number,
+        let mut is_complete = true;
+        each_text(event, |kind, text| {
+            match self.dictionaries[kind as usize].cached(text) {
+                Some(number) => numbers.set(kind, number),
+                None => {
+                    is_complete = false;
+                    missing.add(kind, text, || derived(kind, event, &self.enricher));
+                }
             }
         });
-        let property_no = record.property_no;
+        let property_no = event.property_no;
+        match self.visitors.cached(property_no, event.visitor_id) {
+            Some(number) => numbers.visitor_no = number,
+            None => {
+                is_complete = false;
+                note(&mut missing.visitors, property_no, event.visitor_id);
+            }
+        }
+        if let Some(user_id) = event.user_id {
+            match self.users.cached(property_no, user_id) {
+                Some(number) => numbers.user_no = number,
+                None => {
+                    is_complete = false;
+                    note(&mut missing.users, property_no, user_id);
+                }
+            }
+        }
+        if !is_complete {
+            missing.events.push(missing.seen);
+        }
+        missing.seen += 1;
+        numbers
+    }
+
+    fn complete(&self, event: &LoggedEvent<'_>, found: &Found) -> Numbers {
+        let mut numbers = Numbers::default();
+        each_text(event, |kind, text| {
+            // What was just found out may have been evicted from the cache already.
+            let number = found.texts[kind as usize].get(text).copied();
+            let number = number.or_else(|| self.dictionaries[kind as usize].cached(text));
+            numbers.set(kind, number.unwrap_or_default());
+        });
+        let property_no = event.property_no;
         numbers.visitor_no = self
             .visitors
-            .number(property_no, &record.visitor_id, &found.visitors);
-        if let Some(user_id) = &record.user_id {
+            .number(property_no, event.visitor_id, &found.visitors);
+        if let Some(user_id) = event.user_id {
             numbers.user_no = self.users.number(property_no, user_id, &found.users);
         }
         numbers
     }
 }
 
-impl Default for Numbering {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Calls `take` with every text of a record that a dictionary numbers.
-fn each_text(record: &Record, mut take: impl FnMut(Kind, &str)) {
-    take(Kind::Name, &record.name);
-    if let Some(page) = &record.page {
-        if let Some(host) = &page.host {
-            take(Kind::Host, host);
-        }
-        take(Kind::Path, &page.path);
-        if let Some(query) = &page.query {
-            take(Kind::Query, query);
-        }
-    }
-    let mut optional = |kind, text: &Option<Box<str>>| {
+/// Calls `take` with every text of an event that a dictionary numbers.
+fn each_text(event: &LoggedEvent<'_>, mut take: impl FnMut(Kind, &str)) {
+    take(Kind::Name, event.name);
+    let mut optional = |kind, text: Option<&str>| {
         if let Some(text) = text {
             take(kind, text);
         }
     };
-    optional(Kind::Title, &record.title);
-    optional(Kind::Language, &record.language);
-    optional(Kind::Screen, &record.screen);
-    optional(Kind::PageType, &record.page_type);
-    optional(Kind::Author, &record.author);
-    if let Some(country) = &record.country {
-        take(Kind::Country, country.as_str());
-    }
-    if let Some(referrer) = &record.referrer {
-        take(Kind::Referrer, &referrer.url);
-    }
-    if let Some(utm) = &record.utm {
+    optional(Kind::Host, event.host);
+    optional(Kind::Path, event.path);
+    optional(Kind::Query, event.query);
+    optional(Kind::Title, event.title);
+    optional(Kind::Language, event.language);
+    optional(Kind::Screen, event.screen);
+    optional(Kind::Country, event.country);
+    optional(Kind::PageType, event.page_type);
+    optional(Kind::Author, event.author);
+    optional(Kind::Referrer, event.referrer.map(|(_, url)| url));
+    optional(Kind::Agent, event.user_agent);
+    if let Some(utm) = event.utm {
         take(Kind::Campaign, &campaign_key(utm));
     }
-    if let Some((header, _)) = &record.user_agent {
-        take(Kind::Agent, header);
-    }
-    for category in &record.categories {
+    for category in &event.categories {
         take(Kind::Category, category);
     }
-    for tag in &record.tags {
+    for tag in &event.tags {
         take(Kind::Tag, tag);
     }
 }
 
-fn utm_values(utm: &Utm) -> [Option<&str>; 5] {
-    [
-        &utm.source,
-        &utm.medium,
-        &utm.campaign,
-        &utm.term,
-        &utm.content,
-    ]
-    .map(Option::as_deref)
-}
-
-fn campaign_key(utm: &Utm) -> String {
-    serde_json::Value::from_iter(utm_values(utm)).to_string()
+fn campaign_key(utm: [Option<&str>; 5]) -> String {
+    serde_json::Value::from_iter(utm).to_string()
 }
 
 /// What a dictionary keeps beside a text.
-fn derived(kind: Kind, record: &Record) -> Vec<Option<String>> {
+fn derived(kind: Kind, event: &LoggedEvent<'_>, enricher: &Enricher) -> Vec<Option<String>> {
     let owned = |text: Option<&str>| text.map(str::to_owned);
     match kind {
-        Kind::Referrer => {
-            vec![
-                record
-                    .referrer
-                    .as_ref()
-                    .map(|referrer| referrer.domain.to_string()),
-            ]
-        }
-        Kind::Campaign => record.utm.iter().flat_map(utm_values).map(owned).collect(),
-        Kind::Agent => record
+        Kind::Referrer => vec![owned(event.referrer.map(|(domain, _)| domain))],
+        Kind::Campaign => event.utm.into_iter().flatten().map(owned).collect(),
+        Kind::Agent => event
             .user_agent
             .iter()
-            .flat_map(|(_, agent)| agent_values(agent))
+            .flat_map(|header| agent_values(&enricher.agent(header)))
             .collect(),
         _ => Vec::new(),
     }
@@ -205,32 +208,43 @@ fn agent_values(agent: &Agent) -> [Option<String>; 6] {
     ]
 }
 
-/// Sorted, so that loaders that add the same texts do it in one order.
+fn note(missing: &mut MissingIds, property_no: i32, id: &str) {
+    let ids = missing.entry(property_no).or_default();
+    if !ids.contains(id) {
+        ids.insert(id.to_owned());
+    }
+}
+
+/// What the caches do not know. Sorted, so that loaders that add the same texts do it in one order.
 #[derive(Debug)]
 struct Missing {
     texts: Vec<BTreeMap<String, Entry>>,
     visitors: MissingIds,
     users: MissingIds,
+    /// Places of the events that miss something, ascending, among those seen.
+    events: Vec<usize>,
+    seen: usize,
 }
 
 impl Default for Missing {
     fn default() -> Self {
-        let texts = Kind::ALL.map(|_| BTreeMap::new()).into();
         Self {
-            texts,
+            texts: Kind::ALL.map(|_| BTreeMap::new()).into(),
             visitors: MissingIds::new(),
             users: MissingIds::new(),
+            events: Vec::new(),
+            seen: 0,
         }
     }
 }
 
 impl Missing {
-    fn add(&mut self, kind: Kind, text: &str, record: &Record) {
+    fn add(&mut self, kind: Kind, text: &str, derived: impl FnOnce() -> Vec<Option<String>>) {
         let texts = &mut self.texts[kind as usize];
         if !texts.contains_key(text) {
             let entry = Entry {
                 text: text.to_owned(),
-                derived: derived(kind, record),
+                derived: derived(),
             };
             texts.insert(text.to_owned(), entry);
         }

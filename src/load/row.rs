@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::Type;
 
-use crate::enrich::record::Record;
+use crate::log::event::LoggedEvent;
 
 use super::numbers::Numbers;
 
@@ -41,15 +41,15 @@ pub fn put_trailer(out: &mut BytesMut) {
 }
 
 /// Adds one row.
-pub fn put(out: &mut BytesMut, record: &Record, numbers: &Numbers) {
+pub fn put(out: &mut BytesMut, event: &LoggedEvent<'_>, numbers: &Numbers) {
     use super::dictionary::Kind;
     let number = |kind: Kind| Some(numbers.single[kind as usize]).filter(|number| *number != 0);
 
     out.put_i16(COLUMN_COUNT);
     out.put_i32(8);
-    out.put_i64(record.time_us - POSTGRES_EPOCH_US);
-    put_bytes(out, record.event_id.as_bytes());
-    put_i32(out, Some(record.property_no));
+    out.put_i64(event.time_us - POSTGRES_EPOCH_US);
+    put_bytes(out, event.event_id().as_bytes());
+    put_i32(out, Some(event.property_no));
     put_i32(out, Some(numbers.visitor_no));
     put_i32(out, Some(numbers.single[Kind::Name as usize]));
     put_i32(out, Some(numbers.user_no).filter(|number| *number != 0));
@@ -65,16 +65,16 @@ pub fn put(out: &mut BytesMut, record: &Record, numbers: &Numbers) {
     put_i32(out, number(Kind::Country));
     put_i32(out, number(Kind::PageType));
     put_i32(out, number(Kind::Author));
-    put_i32(out, record.duration_ms);
-    put_i16(out, record.scroll_bp);
-    put_i16(out, Some(record.channel.number()));
-    put_bool(out, record.is_page_view);
-    put_bool(out, record.is_bot());
+    put_i32(out, event.duration_ms);
+    put_i16(out, event.scroll_bp);
+    put_i16(out, Some(event.channel));
+    put_bool(out, event.is_page_view);
+    put_bool(out, event.is_bot);
     put_i32_array(out, &numbers.category_nos);
     put_i32_array(out, &numbers.tag_nos);
-    put_text(out, record.session_id.as_deref());
-    put_inet(out, record.ip_address);
-    put_jsonb(out, record.properties.as_deref());
+    put_text(out, event.session_id);
+    put_inet(out, event.ip_address);
+    put_jsonb(out, event.properties);
 }
 
 fn put_length(out: &mut BytesMut, length: usize) {

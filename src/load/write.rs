@@ -1,4 +1,4 @@
-//! Commits a batch, exactly once an event.
+//! Commits a batch, exactly once an event, together with the note that it is loaded.
 //!
 //! Most events are new, so the batch is copied straight into `events`. Only when the unique index
 //! refuses one is the batch copied into a staging table instead and merged from there. While
@@ -14,8 +14,12 @@ use futures_util::SinkExt;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use super::batch::{Batch, Identity};
+use crate::log::event::Identity;
+use crate::store::pg_error;
+
+use super::batch::Batch;
 use super::numbers::Numbers;
+use super::positions::{self, Place};
 use super::row;
 
 /// Bytes of rows that are sent at a time.
@@ -35,6 +39,18 @@ pub enum WriteError {
     Database(#[from] tokio_postgres::Error),
 }
 
+impl WriteError {
+    /// Whether some event of the batch is at fault.
+    pub fn is_about_values(&self) -> bool {
+        matches!(self, Self::Database(error) if pg_error::is_about_values(error))
+    }
+
+    /// What to tell whoever reads dead letters: the database's own words.
+    pub fn reason(&self) -> String {
+        crate::error::causes(self)
+    }
+}
+
 /// Writes batches.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -43,18 +59,17 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Writes the batch in one transaction and marks what was stored before.
+    /// Writes the batch in one transaction and marks in it what was stored before. Does nothing if it
+    /// is loaded already.
     pub async fn write(
         &mut self,
         client: &mut deadpool_postgres::Client,
-        batch: &mut Batch,
+        place: Place,
+        batch: &mut Batch<'_>,
         numbers: &[Numbers],
     ) -> Result<(), WriteError> {
-        if numbers.is_empty() {
-            return Ok(());
-        }
         if !self.expects_duplicates {
-            match copy_new(client, batch, numbers).await {
+            match copy_new(client, place, batch, numbers).await {
                 Err(WriteError::Database(error))
                     if error.code() == Some(&SqlState::UNIQUE_VIOLATION) =>
                 {
@@ -63,30 +78,39 @@ impl Writer {
                 result => return result,
             }
         }
-        let stored = merge(client, batch, numbers).await?;
-        self.expects_duplicates = stored.len() < numbers.len();
-        batch.mark_duplicates(&stored);
+        if let Some(stored) = merge(client, place, batch, numbers).await? {
+            self.expects_duplicates = stored < numbers.len();
+        }
         Ok(())
     }
 }
 
 async fn copy_new(
     client: &mut deadpool_postgres::Client,
-    batch: &Batch,
+    place: Place,
+    batch: &Batch<'_>,
     numbers: &[Numbers],
 ) -> Result<(), WriteError> {
     let transaction = client.transaction().await?;
+    if !positions::insert(&transaction, place).await? {
+        return Ok(());
+    }
     copy(&transaction, "events", batch, numbers).await?;
     transaction.commit().await?;
     Ok(())
 }
 
+/// How many events were new; `None` if all of them were loaded before.
 async fn merge(
     client: &mut deadpool_postgres::Client,
-    batch: &Batch,
+    place: Place,
+    batch: &mut Batch<'_>,
     numbers: &[Numbers],
-) -> Result<HashSet<Identity>, WriteError> {
+) -> Result<Option<usize>, WriteError> {
     let transaction = client.transaction().await?;
+    if !positions::insert(&transaction, place).await? {
+        return Ok(None);
+    }
     transaction
         .batch_execute(include_str!("sql/create_staging.sql"))
         .await?;
@@ -94,21 +118,23 @@ async fn merge(
     let rows = transaction
         .query_typed(include_str!("sql/merge_staging.sql"), &[])
         .await?;
-    let stored = rows
+    let stored: HashSet<Identity> = rows
         .iter()
         .map(|row| {
             let time: jiff::Timestamp = row.get(1);
             (row.get(0), time.as_microsecond(), row.get::<_, Uuid>(2))
         })
         .collect();
+    // Before the commit: if its reply is lost, this is what became of the events all the same.
+    batch.mark_stored(&stored);
     transaction.commit().await?;
-    Ok(stored)
+    Ok(Some(stored.len()))
 }
 
 async fn copy(
     transaction: &Transaction<'_>,
     table: &'static str,
-    batch: &Batch,
+    batch: &Batch<'_>,
     numbers: &[Numbers],
 ) -> Result<(), tokio_postgres::Error> {
     let statement = format!(
@@ -118,8 +144,8 @@ async fn copy(
     let mut sink = pin!(transaction.copy_in(&statement).await?);
     let mut buffer = BytesMut::with_capacity(SEND_BYTES + 4_096);
     row::put_header(&mut buffer);
-    for (record, numbers) in batch.unique().zip(numbers) {
-        row::put(&mut buffer, record, numbers);
+    for (event, numbers) in batch.unique().zip(numbers) {
+        row::put(&mut buffer, event, numbers);
         if buffer.len() >= SEND_BYTES {
             sink.feed(buffer.split().freeze()).await?;
             buffer.reserve(SEND_BYTES + 4_096);

@@ -1,144 +1,279 @@
-//! Where accepted events wait for the loader.
+//! The log: where accepted events are safe, and wait for the loaders.
 //!
-//! This is the seam of the durable log: callers append records and wait until they are safe, the
-//! loader takes them in order and says what became of each. For now the log lives in memory, so an
-//! event is safe only once the database has committed it, and that is what [`Appended::committed`]
-//! waits for. Nothing is acknowledged earlier, so a crash loses nothing that was acknowledged.
-//! [`disk`] is the log that will take this place: complete and tested, not in the path yet.
+//! [`disk`] keeps records on disk, numbered and fsynced; [`event`] is what is in one. Here the two
+//! meet the service: callers append events and wait until they are logged, or until a loader says
+//! that they are committed ([`waiting`]).
 //!
-//! Bounds: records under way take at most `budget_bytes`; who comes when it is used up waits, and
-//! with it, through HTTP/2 flow control, the client.
+//! A log's directory holds `id`, the log's own random name, and `segments`. The database remembers by
+//! that name what it has of the log (`log_positions`). Deleting `id` makes it another log: what is in
+//! it is loaded again from its oldest record on, and what was stored before is recognised.
 
 pub mod disk;
+pub mod event;
+pub mod waiting;
 
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::enrich::record::Record;
 use crate::error::ApiError;
 
-/// Batches in the queue at most; the budget in bytes is nearly always the tighter bound.
-const MAX_QUEUED: usize = 4_096;
+use self::disk::{AppendError, Appending, OpenError, Recovered, Settings, Usage};
+use self::waiting::{Outcome, Waiting};
 
-/// What became of a record.
+/// The log of a service.
+#[derive(Debug, Clone)]
+pub struct Log {
+    disk: disk::Log,
+    id: Uuid,
+    waiting: Arc<Waiting>,
+    urgent: Arc<Notify>,
+    commit_patience: Duration,
+}
+
+/// What an append waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Stored now.
-    Stored,
-    /// Was stored already.
-    Duplicate,
-    /// Not stored, for a passing reason.
-    NotStored,
+pub enum Until {
+    /// The log has it, on disk.
+    Logged,
+    /// The database has it.
+    Committed,
 }
 
-/// Records of one caller, and where their outcomes go.
+/// Events that were appended and are not acknowledged yet.
 #[derive(Debug)]
-pub struct Entry {
-    /// The records, never empty.
-    pub records: Vec<Record>,
-    /// About how much memory they take.
-    pub bytes: usize,
-    /// When they were appended.
-    pub appended_at: Instant,
-    reply: oneshot::Sender<Vec<Outcome>>,
-    /// Gives the room back when the entry is done with.
-    _room: OwnedSemaphorePermit,
+pub struct Appended {
+    /// `None` once they are in the log.
+    appending: Option<Appending>,
+    committed: Option<oneshot::Receiver<Vec<Outcome>>>,
+    commit_patience: Duration,
+    give_up_at: Option<Instant>,
 }
 
-impl Entry {
-    /// Tells the caller what became of each record, in order. One that no longer waits is no matter.
-    pub fn reply(self, outcomes: Vec<Outcome>) {
-        debug_assert_eq!(outcomes.len(), self.records.len());
-        let _caller_left = self.reply.send(outcomes);
+/// What an acknowledgement says.
+#[derive(Debug)]
+pub enum Acknowledged {
+    /// All are in the log.
+    Logged,
+    /// All are in the database: what became of each, in order.
+    Committed(Vec<Outcome>),
+    /// All are in the log, but whether they are in the database is not known.
+    Unconfirmed,
+}
+
+impl Log {
+    /// Opens the log in a directory, creating it if need be. Blocks while it reads the whole log. Who
+    /// waits for a commit is told after `commit_patience` that it is not known.
+    pub fn open(
+        directory: &Path,
+        settings: Settings,
+        commit_patience: Duration,
+    ) -> Result<(Self, Recovered), OpenError> {
+        // Locks, so that two servers do not both make up a name.
+        let (disk, recovered) = disk::Log::open(&directory.join("segments"), settings)?;
+        let log = Self {
+            disk,
+            id: read_or_make_id(directory)?,
+            waiting: Arc::default(),
+            urgent: Arc::default(),
+            commit_patience,
+        };
+        Ok((log, recovered))
+    }
+
+    /// Its own name.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Appends events that were received at `received_us`, in microseconds since 1970, in order. Waits
+    /// while more than the log's queue holds are under way.
+    pub async fn append(
+        &self,
+        events: &[Record],
+        received_us: i64,
+        until: Until,
+    ) -> Result<Appended, ApiError> {
+        self.append_records(encode(events, received_us), until)
+            .await
+    }
+
+    /// Appends records as they were in a log before.
+    pub async fn append_records(
+        &self,
+        records: Vec<Bytes>,
+        until: Until,
+    ) -> Result<Appended, ApiError> {
+        let (announce, committed) = match until {
+            Until::Logged => (None, None),
+            Until::Committed => {
+                let (reply, committed) = oneshot::channel();
+                let (waiting, urgent) = (Arc::clone(&self.waiting), Arc::clone(&self.urgent));
+                let count = records.len();
+                let announce: disk::Announce = Box::new(move |first| {
+                    waiting.add(first, count, reply);
+                    urgent.notify_one();
+                });
+                (Some(announce), Some(committed))
+            }
+        };
+        let appending = self.disk.begin_append(records, announce).await;
+        Ok(Appended {
+            appending: Some(appending.map_err(api_error)?),
+            committed,
+            commit_patience: self.commit_patience,
+            give_up_at: None,
+        })
+    }
+
+    /// Whether an event has room; to be asked before any work is spent on it.
+    pub fn check_room(&self) -> Result<(), ApiError> {
+        if let Some(reason) = self.failure() {
+            return Err(api_error(AppendError::Failed(reason)));
+        }
+        match self.has_room() {
+            true => Ok(()),
+            false => Err(ApiError::LogFull),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let usage = self.disk.usage();
+        let queued = self.disk.queued_bytes() as u64;
+        // What waits may start a segment or two.
+        usage.used_bytes + queued + HEADROOM_BYTES < usage.max_bytes
+    }
+
+    /// Tells the callers of records from number `first` on what became of them.
+    pub fn settle(&self, first: u64, outcomes: &[Outcome]) {
+        self.waiting.settle(first, outcomes);
+    }
+
+    /// Forgets callers that no longer wait.
+    pub fn sweep(&self) {
+        self.waiting.sweep();
+    }
+
+    /// Returns when somebody waits for a commit, so that it is not put off.
+    pub async fn urgent(&self) {
+        while self.waiting.is_empty() {
+            self.urgent.notified().await;
+        }
+    }
+
+    /// Bytes that wait to be written to disk.
+    pub fn queued_bytes(&self) -> usize {
+        self.disk.queued_bytes()
+    }
+
+    /// How full it is.
+    pub fn usage(&self) -> Usage {
+        self.disk.usage()
+    }
+
+    /// Why it takes nothing any more until it is opened anew, if so.
+    pub fn failure(&self) -> Option<String> {
+        self.disk.failure()
+    }
+
+    /// A reader whose first record is number `from`.
+    pub fn reader(&self, from: u64) -> disk::Reader {
+        self.disk.reader(from)
+    }
+
+    /// Deletes segments all of whose records are before `below_exclusive`; returns the bytes freed.
+    pub async fn trim(&self, below_exclusive: u64) -> Result<u64, AppendError> {
+        self.disk.trim(below_exclusive).await
+    }
+
+    /// Writes what waits, seals the log and gives its directory free. Later appends fail; readers end
+    /// after what is there.
+    pub async fn close(&self) {
+        self.disk.clone().close().await;
     }
 }
 
-/// The end that callers write to.
-#[derive(Debug, Clone)]
-pub struct LogWriter {
-    queue: mpsc::Sender<Entry>,
-    room: Arc<Semaphore>,
-    budget_bytes: usize,
-}
-
-/// The end that loaders read from. They take turns; each entry goes to one of them.
-#[derive(Debug, Clone)]
-pub struct LogReader(Arc<Mutex<mpsc::Receiver<Entry>>>);
-
-/// A log whose records under way take at most `budget_bytes`.
-pub fn open(budget_bytes: usize) -> (LogWriter, LogReader) {
-    let (sender, receiver) = mpsc::channel(MAX_QUEUED);
-    let writer = LogWriter {
-        queue: sender,
-        room: Arc::new(Semaphore::new(budget_bytes)),
-        budget_bytes,
-    };
-    (writer, LogReader(Arc::new(Mutex::new(receiver))))
-}
-
-/// Records that were appended and are not safe yet.
-#[derive(Debug)]
-pub struct Appended(oneshot::Receiver<Vec<Outcome>>);
+/// Kept free for headers and the seal when room is asked for.
+const HEADROOM_BYTES: u64 = 64 << 10;
 
 impl Appended {
-    /// Waits until the database has committed them, and says what became of each, in order.
-    pub async fn committed(self) -> Result<Vec<Outcome>, ApiError> {
-        self.0.await.map_err(|_loader_left| ApiError::ShuttingDown)
-    }
-}
-
-impl LogWriter {
-    /// About how many bytes of records are under way.
-    pub fn in_flight_bytes(&self) -> usize {
-        self.budget_bytes
-            .saturating_sub(self.room.available_permits())
-    }
-
-    /// Appends records, which take about `bytes`, in order. Waits while the log is full.
-    pub async fn append(&self, records: Vec<Record>, bytes: usize) -> Result<Appended, ApiError> {
-        let bytes = bytes.clamp(1, self.budget_bytes);
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room)
-            .acquire_many_owned(permits)
-            .await
-            .map_err(|_closed| ApiError::ShuttingDown)?;
-        let (reply, receiver) = oneshot::channel();
-        let entry = Entry {
-            records,
-            bytes,
-            appended_at: Instant::now(),
-            reply,
-            _room: room,
+    /// Waits for what the append was asked to wait for. Dropping the future loses nothing.
+    pub async fn acknowledged(&mut self) -> Result<Acknowledged, ApiError> {
+        if let Some(appending) = &mut self.appending {
+            appending.safe().await.map_err(api_error)?;
+            self.appending = None;
+        }
+        let Some(committed) = &mut self.committed else {
+            return Ok(Acknowledged::Logged);
         };
-        self.queue
-            .send(entry)
-            .await
-            .map_err(|_loader_left| ApiError::ShuttingDown)?;
-        Ok(Appended(receiver))
+        let give_up_at = *self
+            .give_up_at
+            .get_or_insert_with(|| Instant::now() + self.commit_patience);
+        match tokio::time::timeout_at(give_up_at, committed).await {
+            Ok(Ok(outcomes)) => Ok(Acknowledged::Committed(outcomes)),
+            Ok(Err(_)) | Err(_) => Ok(Acknowledged::Unconfirmed),
+        }
     }
 }
 
-impl LogReader {
-    /// Waits until it is this loader's turn.
-    pub async fn lock(&self) -> ReaderTurn<'_> {
-        ReaderTurn(self.0.lock().await)
+/// The records of events, all in one allocation.
+fn encode(events: &[Record], received_us: i64) -> Vec<Bytes> {
+    const USUAL_BYTES: usize = 512;
+    let mut encoded = Vec::with_capacity(events.len() * USUAL_BYTES);
+    let mut ends = Vec::with_capacity(events.len());
+    for event in events {
+        encoded = event::encode(event, received_us, encoded);
+        ends.push(encoded.len());
+    }
+    let mut encoded = Bytes::from(encoded);
+    let mut begin = 0;
+    ends.into_iter()
+        .map(|end| encoded.split_to(end - std::mem::replace(&mut begin, end)))
+        .collect()
+}
+
+fn api_error(error: AppendError) -> ApiError {
+    match error {
+        AppendError::Full { .. } => ApiError::LogFull,
+        AppendError::Closed => ApiError::ShuttingDown,
+        AppendError::NotWritten(_) | AppendError::Failed(_) => {
+            tracing::error!(%error, "events cannot be logged");
+            ApiError::LogUnavailable
+        }
+        // A message is smaller than a group, so this is a fault of ours.
+        AppendError::TooLarge { .. } => {
+            tracing::error!(%error, "events cannot be logged");
+            ApiError::Internal
+        }
     }
 }
 
-/// A loader's turn to take entries; it ends when this is dropped.
-#[derive(Debug)]
-pub struct ReaderTurn<'r>(MutexGuard<'r, mpsc::Receiver<Entry>>);
-
-impl ReaderTurn<'_> {
-    /// The next entry; `None` when every writer is gone.
-    pub async fn next(&mut self) -> Option<Entry> {
-        self.0.recv().await
-    }
-
-    /// The next entry if one waits already.
-    pub fn try_next(&mut self) -> Option<Entry> {
-        self.0.try_recv().ok()
+/// The log's name, made up if it has none.
+fn read_or_make_id(directory: &Path) -> io::Result<Uuid> {
+    let path = directory.join("id");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Uuid::try_parse(text.trim()).map_err(|_| {
+            let fault = format!("{} does not hold a UUID", path.display());
+            io::Error::new(io::ErrorKind::InvalidData, fault)
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let id = Uuid::now_v7();
+            let unfinished = directory.join("id.new");
+            let mut file = File::create(&unfinished)?;
+            writeln!(file, "{id}")?;
+            file.sync_all()?;
+            std::fs::rename(unfinished, path)?;
+            File::open(directory)?.sync_all()?;
+            Ok(id)
+        }
+        Err(error) => Err(error),
     }
 }

@@ -215,6 +215,27 @@ impl AdminService for Admin {
             key: Some(convert::key(revoked)),
         }))
     }
+
+    async fn list_dead_letters(
+        &self,
+        _: Request<pb::ListDeadLettersRequest>,
+    ) -> Result<Response<pb::ListDeadLettersResponse>, Status> {
+        Err(Status::unimplemented("later"))
+    }
+
+    async fn replay_dead_letters(
+        &self,
+        _: Request<pb::ReplayDeadLettersRequest>,
+    ) -> Result<Response<pb::ReplayDeadLettersResponse>, Status> {
+        Err(Status::unimplemented("later"))
+    }
+
+    async fn drop_dead_letters(
+        &self,
+        _: Request<pb::DropDeadLettersRequest>,
+    ) -> Result<Response<pb::DropDeadLettersResponse>, Status> {
+        Err(Status::unimplemented("later"))
+    }
 }
 
 fn required<T>(value: Option<T>, field: &str) -> Result<T, ApiError> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  call ──▶ gate: ready? key? ──▶ service: parse · call · wrap ──▶ reply
+//!                                 ingest, pipe ──▶ intake: validate · enrich · log
 //! ```
 
 pub mod admin;
@@ -10,6 +11,8 @@ pub mod convert;
 pub mod gate;
 pub mod health;
 pub mod ingest;
+pub mod intake;
+pub mod pipe;
 pub mod query;
 pub mod scope;
 pub mod server;

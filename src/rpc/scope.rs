@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Request, Status};
 
 use crate::domain::property::Property;
 use crate::enrich::Enricher;
 use crate::error::ApiError;
-use crate::log::LogWriter;
+use crate::log::Log;
 use crate::query::session::TimeLimit;
 use crate::store::directory::Directory;
 
@@ -24,9 +25,9 @@ pub struct Core {
     /// Keys and properties.
     pub directory: Arc<Directory>,
     /// Where accepted events go.
-    pub log: LogWriter,
+    pub log: Log,
     /// What is read off events.
-    pub enricher: Enricher,
+    pub enricher: Arc<Enricher>,
     /// The longest that a question may take.
     pub query_timeout: Duration,
     /// Cancelled when the service stops taking calls.
@@ -42,6 +43,8 @@ pub struct Scope {
     property: Option<Arc<Property>>,
     /// How long the caller waits, if it says so.
     deadline: Option<Duration>,
+    /// As long as this lives the call is under way, also while its replies are still being sent.
+    _under_way: TaskTrackerToken,
 }
 
 impl Scope {
@@ -50,11 +53,13 @@ impl Scope {
         core: Arc<Core>,
         property: Option<Arc<Property>>,
         deadline: Option<Duration>,
+        under_way: TaskTrackerToken,
     ) -> Self {
         Self {
             core,
             property,
             deadline,
+            _under_way: under_way,
         }
     }
 

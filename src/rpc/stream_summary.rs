@@ -40,6 +40,11 @@ impl StreamSummary {
         }
     }
 
+    /// Events of the stream's beginning of which it is known what became of them.
+    pub fn settled(&self) -> u64 {
+        self.0.received
+    }
+
     /// The reply.
     pub fn finish(self) -> pb::StreamEventsResponse {
         self.0

@@ -20,6 +20,9 @@ pub enum StoreError {
     /// No connection was to be had.
     #[error("no connection to the database")]
     Pool(#[from] PoolError),
+    /// The database did not answer in time; the connection was given up.
+    #[error("the database did not answer in time")]
+    TimedOut,
     /// A statement failed.
     #[error("the database refused a statement")]
     Database(#[from] tokio_postgres::Error),
@@ -29,7 +32,7 @@ impl StoreError {
     /// Whether the same may succeed later.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Pool(_) => true,
+            Self::Pool(_) | Self::TimedOut => true,
             Self::Database(error) => pg_error::is_passing(error),
         }
     }

@@ -17,6 +17,15 @@ pub fn is_passing(error: &Error) -> bool {
         .any(|class| state.code().starts_with(class))
 }
 
+/// Whether the values are at fault, rather than the database, its schema or our rights: classes data
+/// exception, integrity constraint violation and program limit exceeded.
+pub fn is_about_values(error: &Error) -> bool {
+    let state = error.code().map_or("", SqlState::code);
+    ["22", "23", "54"]
+        .iter()
+        .any(|class| state.starts_with(class))
+}
+
 /// Whether the database gave up because a statement took too long.
 pub fn is_timeout(error: &Error) -> bool {
     error.code() == Some(&SqlState::QUERY_CANCELED)

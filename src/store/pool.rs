@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Config, NoTls};
 
@@ -56,4 +56,18 @@ pub fn open(url: &str, size: usize) -> Result<Pool, BadUrl> {
         Ok(pool) => Ok(pool),
         Err(error) => unreachable!("a runtime is set: {error}"),
     }
+}
+
+/// Works with a connection, at most for `limit`; `None` if that was not enough. What the database was
+/// asked to do may still happen then, so nobody else gets the connection.
+pub async fn bounded<T>(
+    mut client: Client,
+    limit: Duration,
+    work: impl AsyncFnOnce(&mut Client) -> T,
+) -> Option<T> {
+    let result = tokio::time::timeout(limit, work(&mut client)).await;
+    if result.is_err() {
+        drop(Client::take(client));
+    }
+    result.ok()
 }

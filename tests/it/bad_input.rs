@@ -15,10 +15,10 @@ use uuid::Uuid;
 use crate::support::wire::{
     INGEST_EVENT, STREAM_EVENTS, assert_refused, call, compressed_frame, frame,
 };
-use crate::support::{TestApp, page_view, reason};
+use crate::support::{TestApp, committed, committed_batch, page_view, reason};
 
 async fn ingest(app: &TestApp, event: pb::Event) -> Result<pb::EventResult, Status> {
-    let request = pb::IngestEventRequest { event: Some(event) };
+    let request = committed(Some(event));
     let reply = app.ingest().ingest_event(request).await?;
     Ok(reply.into_inner().result.expect("a result"))
 }
@@ -156,7 +156,7 @@ async fn unknown_fields_are_ignored() {
         .expect("accepted");
     let reply = pb::IngestEventResponse::decode(reply).expect("a reply");
     assert_eq!(reply.result.expect("a result").verdict(), Verdict::Accepted);
-    assert_eq!(count(&app).await, 1.0);
+    app.until_stored(1).await;
 }
 
 #[tokio::test]
@@ -237,6 +237,7 @@ async fn a_message_at_four_mib_is_taken() {
     let event = page_view("ada", "/").encode_to_vec();
     let mut request = pb::StreamEventsRequest::default().encode_to_vec();
     prost::encoding::bytes::encode(1, &event, &mut request);
+    request.extend(committed_batch(vec![]).encode_to_vec());
     // An unknown field fills the message up, to the byte.
     let rest = LIMIT_BYTES - request.len();
     let filler = vec![0_u8; rest - 6];

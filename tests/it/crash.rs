@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 use tonic::transport::Channel;
 
-use crate::support::{ServerProcess, TestDatabase, data_dir, page_view};
+use crate::support::{ServerProcess, TestDatabase, committed_batch, data_dir, page_view};
 
 const SENDERS: usize = 4;
 const EVENTS_PER_MESSAGE: usize = 60;
@@ -60,9 +60,7 @@ async fn send(
 ) -> Result<(), String> {
     let messages: Vec<pb::StreamEventsRequest> = events
         .chunks(EVENTS_PER_MESSAGE)
-        .map(|events| pb::StreamEventsRequest {
-            events: events.to_vec(),
-        })
+        .map(|events| committed_batch(events.to_vec()))
         .collect();
     let reply = client.stream_events(tokio_stream::iter(messages)).await;
     let summary = reply.map_err(|status| status.to_string())?.into_inner();

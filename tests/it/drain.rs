@@ -12,7 +12,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
 use crate::support::wire::assert_refused;
-use crate::support::{TestApp, page_view};
+use crate::support::{TestApp, committed, committed_batch, page_view};
 
 /// Asserts that the error says "stopping, try again", and when.
 #[track_caller]
@@ -24,7 +24,7 @@ fn assert_shutting_down(status: &Status) {
 }
 
 fn batch(events: Vec<pb::Event>) -> pb::StreamEventsRequest {
-    pb::StreamEventsRequest { events }
+    committed_batch(events)
 }
 
 /// Waits until this statement says true.
@@ -97,9 +97,7 @@ async fn while_calls_end_new_ones_are_told_to_try_again() {
 
     let mut ingest = app.ingest();
     let event = page_view("ada", "/");
-    let request = pb::IngestEventRequest {
-        event: Some(event.clone()),
-    };
+    let request = committed(Some(event.clone()));
     let call = tokio::spawn(async move { ingest.ingest_event(request).await });
     let is_waiting =
         "select exists (select from pg_locks l join pg_database d on d.oid = l.database
@@ -108,9 +106,7 @@ async fn while_calls_end_new_ones_are_told_to_try_again() {
 
     app.ask_to_stop();
     app.wait_until(ServingStatus::NotServing).await;
-    let request = pb::IngestEventRequest {
-        event: Some(page_view("bob", "/")),
-    };
+    let request = committed(Some(page_view("bob", "/")));
     assert_shutting_down(
         &app.ingest()
             .ingest_event(request)

@@ -4,7 +4,7 @@ use prost::Message;
 use tallymark::pb::{self, Verdict};
 use tonic::Code;
 
-use crate::support::{TestApp, at, page_view, violations};
+use crate::support::{TestApp, at, committed_batch, page_view, violations};
 
 #[tokio::test]
 async fn events_of_many_messages_are_stored_and_counted() {
@@ -145,12 +145,8 @@ async fn failures_past_a_thousand_are_counted_not_listed() {
 #[tokio::test]
 async fn a_message_over_the_limit_ends_the_stream_but_not_what_came_before() {
     let app = TestApp::start().await;
-    let good = pb::StreamEventsRequest {
-        events: vec![page_view("ada", "/")],
-    };
-    let over = pb::StreamEventsRequest {
-        events: vec![page_view("bob", "/"); 5_001],
-    };
+    let good = committed_batch(vec![page_view("ada", "/")]);
+    let over = committed_batch(vec![page_view("bob", "/"); 5_001]);
     let sent = app
         .ingest()
         .stream_events(tokio_stream::iter([good, over]))

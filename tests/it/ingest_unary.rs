@@ -4,10 +4,10 @@ use tallymark::pb::{self, Verdict};
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::support::{TestApp, page_view, reason, violations};
+use crate::support::{TestApp, committed, page_view, reason, violations};
 
 async fn ingest(app: &TestApp, event: pb::Event) -> Result<pb::EventResult, tonic::Status> {
-    let request = pb::IngestEventRequest { event: Some(event) };
+    let request = committed(Some(event));
     let reply = app.ingest().ingest_event(request).await?;
     Ok(reply.into_inner().result.expect("a result"))
 }
@@ -111,7 +111,7 @@ async fn a_bad_event_is_told_every_rule_it_breaks() {
     );
     let status = app
         .ingest()
-        .ingest_event(pb::IngestEventRequest { event: None })
+        .ingest_event(committed(None))
         .await
         .expect_err("refused");
     assert_eq!(violations(&status), ["event: is absent"]);

@@ -11,7 +11,7 @@ use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::support::wire::assert_refused;
-use crate::support::{KeyedChannel, TestApp, TestDatabase, key_id, page_view};
+use crate::support::{KeyedChannel, TestApp, TestDatabase, committed, key_id, page_view};
 
 use pb::admin_service_client::AdminServiceClient;
 use pb::ingest_service_client::IngestServiceClient;
@@ -251,9 +251,7 @@ async fn a_key_sees_its_own_property_only() {
     let mine = page_view("ada", "/mine");
     let theirs = page_view("bob", "/theirs");
     app.send_new(vec![mine.clone()]).await;
-    let sent = pb::IngestEventRequest {
-        event: Some(theirs.clone()),
-    };
+    let sent = committed(Some(theirs.clone()));
     app.ingest_with(&other.write_key)
         .ingest_event(sent)
         .await
@@ -309,9 +307,7 @@ async fn one_id_is_one_event_in_each_property() {
     let other = app.create_property("other").await;
     let event = page_view("ada", "/");
     for key in [app.write_key.reveal(), &other.write_key] {
-        let request = pb::IngestEventRequest {
-            event: Some(event.clone()),
-        };
+        let request = committed(Some(event.clone()));
         let reply = app
             .ingest_with(key)
             .ingest_event(request)
@@ -469,13 +465,9 @@ async fn without_authentication_callers_name_their_property() {
 
     let to_default = page_view("ada", "/default");
     let to_shop = page_view("bob", "/shop");
-    let request = pb::IngestEventRequest {
-        event: Some(to_default),
-    };
+    let request = committed(Some(to_default));
     ingest.ingest_event(request).await.expect("accepted");
-    let request = pb::IngestEventRequest {
-        event: Some(to_shop),
-    };
+    let request = committed(Some(to_shop));
     ingest
         .ingest_event(for_property(request, "shop"))
         .await

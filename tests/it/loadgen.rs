@@ -22,7 +22,7 @@ async fn what_is_sent_flat_out_is_acknowledged_and_in_the_database() {
     assert_eq!(stored(&app).await, 20_000);
 
     // The same seed again is other events.
-    let load = ["--events", "1000", "--connections", "1"];
+    let load = ["--events", "1000", "--connections", "1", "--committed"];
     let again = loadgen(&app, app.write_key.reveal(), &load).await.output();
     assert_eq!(number(&again, "accepted"), 1_000, "{again}");
     assert_eq!(stored(&app).await, 21_000);
@@ -41,7 +41,14 @@ async fn a_rate_is_kept() {
     assert_eq!(stored(&app).await, 4_000);
 
     // What a second of this rate is due, and no more, though the server could take it.
-    let load = ["--duration", "1s", "--rate", "100", "--unary"];
+    let load = [
+        "--duration",
+        "1s",
+        "--rate",
+        "100",
+        "--unary",
+        "--committed",
+    ];
     let text = loadgen(&app, app.write_key.reveal(), &load).await.output();
     assert_eq!(number(&text, "accepted"), 100, "{text}");
     assert_eq!(number(&text, "calls"), 100, "{text}");

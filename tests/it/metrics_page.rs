@@ -84,7 +84,9 @@ async fn the_page_is_what_prometheus_reads_and_there_is_no_other() {
         "# TYPE tallymark_events_total counter",
         "# TYPE tallymark_commit_lag_seconds histogram",
         "tallymark_batch_seconds_bucket{le=\"0.005\"}",
-        "tallymark_in_flight_bytes",
+        "tallymark_log_queue_bytes",
+        "tallymark_log_oldest_seconds",
+        "tallymark_loaded_events_total{outcome=\"stored\"}",
         "tallymark_connections{pool=\"service\",state=\"idle\"}",
     ] {
         assert!(page.contains(name), "no {name} in:\n{page}");

@@ -15,7 +15,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::support::{ServerProcess, data_dir, page_view, run};
+use crate::support::{ServerProcess, committed, committed_batch, data_dir, page_view, run};
 
 #[tokio::test]
 async fn events_survive_restarts_in_order_and_by_force() {
@@ -43,7 +43,7 @@ async fn events_survive_restarts_in_order_and_by_force() {
     assert_eq!(pages(&channel).await, ["/first 1", "/second 500"]);
     // A sender that never saw the acknowledgements sends everything again.
     let again: Vec<pb::Event> = second.into_iter().chain([first]).collect();
-    let messages = [pb::StreamEventsRequest { events: again }];
+    let messages = [committed_batch(again)];
     let summary = IngestServiceClient::new(channel.clone())
         .stream_events(tokio_stream::iter(messages))
         .await
@@ -66,7 +66,7 @@ async fn sigint_stops_it_while_calls_are_open() {
         client.stream_events(messages).await
     });
     let events = vec![page_view("ada", "/"), page_view("bob", "/")];
-    let message = pb::StreamEventsRequest { events };
+    let message = committed_batch(events);
     sender.send(message).await.expect("the stream is open");
     // Taken from the channel by the stream; what it does with it is its own affair.
     let _slot = sender.reserve().await.expect("the stream is open");
@@ -108,7 +108,7 @@ async fn a_second_server_on_the_same_data_is_refused() {
     let channel = server.serving().await;
     let refusal = ServerProcess::start_in(dir.path()).refusal(1).await;
     assert!(
-        refusal.contains("tallymark: the data directory") && refusal.contains("is in use"),
+        refusal.contains("tallymark: the event log in") && refusal.contains("is in use"),
         "{refusal}"
     );
     // The first one did not notice.
@@ -360,7 +360,7 @@ async fn a_program_beside_the_database_finds_it_and_passes_its_exit_code_on() {
 
 async fn send(channel: &Channel, events: Vec<pb::Event>) {
     let count = events.len() as u64;
-    let messages = [pb::StreamEventsRequest { events }];
+    let messages = [committed_batch(events)];
     let summary = IngestServiceClient::new(channel.clone())
         .stream_events(tokio_stream::iter(messages))
         .await
@@ -380,7 +380,7 @@ async fn ingest(channel: &Channel, key: &str) -> Result<(), Status> {
     };
     let channel = InterceptedService::new(channel.clone(), send_key);
     let event = Some(page_view("ada", "/"));
-    let request = pb::IngestEventRequest { event };
+    let request = committed(event);
     let sent = IngestServiceClient::new(channel)
         .ingest_event(request)
         .await;

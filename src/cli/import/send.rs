@@ -23,7 +23,9 @@ use crate::cli::connect::{ClientChannel, failed};
 use crate::cli::retry::RetryPolicy;
 use crate::cli::table::printable;
 use crate::pb::ingest_service_client::IngestServiceClient;
-use crate::pb::{Event, EventFailure, StreamEventsRequest, StreamEventsResponse, Verdict};
+use crate::pb::{
+    Acknowledgement, Event, EventFailure, StreamEventsRequest, StreamEventsResponse, Verdict,
+};
 
 /// A call ends with the message that brings it to one of these.
 const WINDOW_EVENTS: usize = 50_000;
@@ -311,7 +313,11 @@ impl Stream for WindowStream {
         let polled = self.window.lock().poll_batch(index, cx);
         polled.map(|batch| {
             self.next += 1;
-            batch.map(|batch| batch.request.clone())
+            batch.map(|batch| StreamEventsRequest {
+                // So that the summary tells what was stored before.
+                acknowledgement: Acknowledgement::Committed.into(),
+                ..batch.request.clone()
+            })
         })
     }
 }

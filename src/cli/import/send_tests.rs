@@ -13,7 +13,8 @@ use crate::cli::connect::Connection;
 use crate::error::ApiError;
 use crate::pb::server::ingest_service_server::{IngestService, IngestServiceServer};
 use crate::pb::{EventResult, FieldViolation, IngestEventRequest, IngestEventResponse};
-use crate::rpc::stream_batch::StreamBatch;
+use crate::rpc::pipe::Replies;
+use crate::rpc::stream_batch::{PipeBatch, StreamBatch};
 
 /// What a call does with the events it got.
 #[derive(Clone, Copy, PartialEq)]
@@ -73,6 +74,15 @@ impl FakeServer {
 
 #[tonic::async_trait]
 impl IngestService for FakeServer {
+    type PipeEventsStream = Replies;
+
+    async fn pipe_events(
+        &self,
+        _: Request<Streaming<PipeBatch>>,
+    ) -> Result<Response<Replies>, Status> {
+        Err(ApiError::Internal.into())
+    }
+
     async fn ingest_event(
         &self,
         _: Request<IngestEventRequest>,
@@ -175,6 +185,7 @@ fn batches(count: u64, events_each: u64) -> Receiver<Batch> {
                 encoded_bytes: 30 * events_each as usize,
                 request: StreamEventsRequest {
                     events: numbers.map(event).collect(),
+                    ..StreamEventsRequest::default()
                 },
             };
             if sender.send(batch).await.is_err() {

@@ -57,12 +57,17 @@ pub struct LoadgenArgs {
     #[arg(long, value_name = "CALLERS", default_value = "64", requires = "unary")]
     pub callers: NonZeroU16,
 
+    /// Wait until the events are committed in the database, rather than in the server's log.
+    #[arg(long)]
+    pub committed: bool,
+
     /// Seed of the made-up traffic. The same seed makes the same people and pages; ids and times are
     /// always new.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
 
-    /// Afterwards, look every acknowledged event up in the database. Until then 24 bytes of each are kept
+    /// Afterwards, look every acknowledged event up in the database, as soon as the server has loaded it
+    /// from its log. Until then 24 bytes of each are kept
     /// in memory.
     #[arg(long)]
     pub verify: bool,

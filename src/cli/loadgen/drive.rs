@@ -10,14 +10,15 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::cli::connect::{ClientChannel, failed};
+use crate::cli::loadgen::args::LoadgenArgs;
 use crate::cli::loadgen::pace::Plan;
 use crate::cli::loadgen::source::Source;
 use crate::cli::loadgen::tally::Tally;
 use crate::cli::retry::RetryPolicy;
 use crate::pb::ingest_service_client::IngestServiceClient;
 use crate::pb::{
-    Event, EventFailure, EventResult, FieldViolation, IngestEventRequest, StreamEventsRequest,
-    StreamEventsResponse, Verdict,
+    Acknowledgement, Event, EventFailure, EventResult, FieldViolation, IngestEventRequest,
+    StreamEventsRequest, StreamEventsResponse, Verdict,
 };
 
 /// Messages of a call, at most: its events are kept until it is acknowledged.
@@ -33,16 +34,21 @@ pub struct Run {
     /// Cancelled, no further call is begun.
     pub stop: CancellationToken,
     pub is_unary: bool,
+    pub acknowledgement: Acknowledgement,
     pub policy: RetryPolicy,
     tally: Mutex<Tally>,
 }
 
 impl Run {
-    pub fn new(plan: Plan, stop: CancellationToken, is_unary: bool, tally: Tally) -> Self {
+    pub fn new(plan: Plan, stop: CancellationToken, args: &LoadgenArgs, tally: Tally) -> Self {
         Self {
             plan,
             stop,
-            is_unary,
+            is_unary: args.unary,
+            acknowledgement: match args.committed {
+                true => Acknowledgement::Committed,
+                false => Acknowledgement::Logged,
+            },
             policy: RetryPolicy::default(),
             tally: Mutex::new(tally),
         }
@@ -100,7 +106,10 @@ impl Run {
     ) -> anyhow::Result<StreamEventsResponse> {
         let messages: Vec<_> = messages
             .into_iter()
-            .map(|events| StreamEventsRequest { events })
+            .map(|events| StreamEventsRequest {
+                events,
+                acknowledgement: self.acknowledgement.into(),
+            })
             .collect();
         // What an attempt stored comes back as duplicates of itself.
         let mut accepted_before = 0;
@@ -157,9 +166,10 @@ async fn one_event(
     client: &mut IngestServiceClient<ClientChannel>,
     messages: &[StreamEventsRequest],
 ) -> Result<StreamEventsResponse, Status> {
-    let event = messages.iter().flat_map(|message| &message.events).next();
+    let message = messages.iter().find(|message| !message.events.is_empty());
     let request = IngestEventRequest {
-        event: event.cloned(),
+        event: message.and_then(|message| message.events.first().cloned()),
+        acknowledgement: message.map_or(0, |message| message.acknowledgement),
     };
     let result = match client.ingest_event(request).await {
         Ok(response) => response.into_inner().result.unwrap_or_default(),

@@ -65,10 +65,10 @@ pub async fn run(args: LoadgenArgs) -> anyhow::Result<ExitCode> {
         eprintln!("error: {error:#}");
     }
     let mut is_right = true;
-    if let Some(keys) = tally.to_verify.take() {
+    if let Some(mut keys) = tally.to_verify.take() {
         // Anew: the database may have been started again in the meantime, as load tests do.
         let verifier = Verifier::connect(args.database.as_deref()).await?;
-        let verified = verifier.verify(keys).await?;
+        let verified = verifier.verify(&mut keys).await?;
         is_right = verified.is_right() && verified.events == tally.acknowledged();
         say(&format!("\n{}", verified.render()))?;
     }
@@ -107,7 +107,7 @@ async fn drive(args: &LoadgenArgs, stop: CancellationToken) -> anyhow::Result<(T
         to_verify: args.verify.then(Vec::new),
         ..Tally::default()
     };
-    let run = Arc::new(Run::new(plan, stop, args.unary, tally));
+    let run = Arc::new(Run::new(plan, stop, args, tally));
 
     let mut lanes = JoinSet::new();
     for (client, source) in connections.iter().cycle().take(args.lanes()) {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use deadpool_postgres::{Object, Pool};
@@ -17,6 +18,9 @@ use crate::store::pool;
 
 /// Events that are looked up with one statement.
 const EVENTS_PER_STATEMENT: usize = 10_000;
+/// How long nothing may come in before what is missing counts as lost, and how often is looked.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(200);
 /// Events by which their property is found.
 const SAMPLE_EVENTS: usize = 1_000;
 
@@ -77,21 +81,36 @@ impl Verifier {
         Ok(Self(client))
     }
 
-    /// Looks for each event, by id and time.
+    /// Looks for each event, by id and time; again while more of them come in, since the server loads
+    /// its log in the background.
     ///
     /// # Errors
     /// A statement that fails.
-    pub async fn verify(&self, mut keys: Vec<EventKey>) -> anyhow::Result<Verified> {
+    pub async fn verify(&self, keys: &mut [EventKey]) -> anyhow::Result<Verified> {
+        // Neighbours in time are neighbours in the index.
+        keys.sort_unstable();
+        let mut best = self.look_up(keys).await?;
+        let mut given_up_at = Instant::now() + PATIENCE;
+        while best.missing > 0 && Instant::now() < given_up_at {
+            tokio::time::sleep(PAUSE).await;
+            let verified = self.look_up(keys).await?;
+            if verified.missing < best.missing {
+                given_up_at = Instant::now() + PATIENCE;
+            }
+            best = verified;
+        }
+        Ok(best)
+    }
+
+    async fn look_up(&self, keys: &[EventKey]) -> anyhow::Result<Verified> {
         let mut verified = Verified {
             events: keys.len() as u64,
             ..Verified::default()
         };
-        // Neighbours in time are neighbours in the index.
-        keys.sort_unstable();
         let (Some(first), Some(last)) = (keys.first().copied(), keys.last().copied()) else {
             return Ok(verified);
         };
-        let properties = self.properties(&keys).await?;
+        let properties = self.properties(keys).await?;
         for keys in keys.chunks(EVENTS_PER_STATEMENT) {
             let (ids, times) = columns(keys.iter());
             let (since, until) = (times.first().copied(), times.last().copied());
@@ -106,7 +125,7 @@ impl Verifier {
         }
         verified.doubled = verified
             .doubled
-            .max(self.doubled(&keys, first.time_us, last.time_us).await?);
+            .max(self.doubled(keys, first.time_us, last.time_us).await?);
         Ok(verified)
     }
 

@@ -125,11 +125,13 @@ impl Core {
         Ok(())
     }
 
-    /// Writes a group and fsyncs it; returns its first sequence number. The caller has checked that
-    /// there is room, and that it is at most `group_bytes`.
+    /// Writes a group and fsyncs it; returns its first sequence number, which `announce` gets before
+    /// any reader can see the group. The caller has checked that there is room, and that it is at
+    /// most `group_bytes`.
     pub fn write_group<'r>(
         &mut self,
         records: impl Iterator<Item = &'r Bytes> + Clone,
+        announce: impl FnOnce(u64),
     ) -> Result<u64, AppendError> {
         self.check_failure()?;
         let bytes: u64 = records
@@ -159,6 +161,7 @@ impl Core {
             return Err(self.fail("fsync of a segment", &error));
         }
         self.active.bytes += bytes;
+        announce(first);
         {
             let mut state = self.shared.state();
             state.next = next;

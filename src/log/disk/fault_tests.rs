@@ -24,7 +24,7 @@ fn written(seal: bool) -> (Disk, Vec<Bytes>) {
     let (mut core, _) = Core::open(Arc::new(files.clone()), SMALL).unwrap();
     let records: Vec<Bytes> = (0..20_u8).map(|n| Bytes::from(vec![n; 20])).collect();
     for group in records.chunks(2) {
-        core.write_group(group.iter()).unwrap();
+        core.write_group(group.iter(), |_| {}).unwrap();
     }
     if seal {
         core.seal().unwrap();
@@ -161,17 +161,17 @@ fn no_space_is_survived_and_a_failed_fsync_is_not() {
         space: Some(30),
         ..Faults::default()
     });
-    let error = core.write_group([&record].into_iter()).unwrap_err();
+    let error = core.write_group([&record].into_iter(), |_| {}).unwrap_err();
     assert!(matches!(error, AppendError::NotWritten(_)), "{error}");
     files.set_faults(Faults::default());
-    assert_eq!(core.write_group([&record].into_iter()), Ok(0));
+    assert_eq!(core.write_group([&record].into_iter(), |_| {}), Ok(0));
 
     files.set_faults(Faults {
         fail_sync_after: Some(0),
         ..Faults::default()
     });
     for _again in 0..2 {
-        let error = core.write_group([&record].into_iter()).unwrap_err();
+        let error = core.write_group([&record].into_iter(), |_| {}).unwrap_err();
         assert!(matches!(error, AppendError::Failed(_)), "{error}");
     }
     assert_eq!(read_all(&core).1, std::slice::from_ref(&record));

@@ -93,7 +93,8 @@ pub use self::reader::{Batch, Reader};
 pub use self::recovery::Recovered;
 
 use self::core::{Core, Shared};
-use self::writer::Command;
+pub use self::writer::Announce;
+use self::writer::{Append, Command};
 
 /// Appends that wait for the writer at most; the budget in bytes is nearly always the tighter bound.
 pub const MAX_QUEUED: usize = 4_096;
@@ -111,18 +112,20 @@ pub struct Settings {
     pub queue_bytes: usize,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+impl Settings {
+    /// Usual sizes for a log of `max_bytes`, at least 32 MiB.
+    pub fn of_size(max_bytes: u64, queue_bytes: usize) -> Self {
+        const GROUP_BYTES: usize = 8 << 20;
+        const MIN_SEGMENT_BYTES: u64 = GROUP_BYTES as u64 + (1 << 20);
+        const MAX_SEGMENT_BYTES: u64 = 64 << 20;
         Self {
-            segment_bytes: 64 << 20,
-            max_bytes: 4 << 30,
-            group_bytes: 8 << 20,
-            queue_bytes: 32 << 20,
+            segment_bytes: (max_bytes / 16).clamp(MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES),
+            max_bytes,
+            group_bytes: GROUP_BYTES,
+            queue_bytes,
         }
     }
-}
 
-impl Settings {
     /// Whether the sizes fit each other; the error says which do not.
     pub fn check(&self) -> Result<(), &'static str> {
         let group = u64::try_from(self.group_bytes).unwrap_or(u64::MAX);
@@ -155,6 +158,20 @@ pub struct Usage {
     pub oldest: u64,
     /// The sequence number the next record gets; everything before is safe.
     pub next: u64,
+}
+
+/// Records that are in the queue.
+#[derive(Debug)]
+pub struct Appending(oneshot::Receiver<Result<u64, AppendError>>);
+
+impl Appending {
+    /// The second half of [`Log::append`]: waits until the records are safe. Dropping the future loses
+    /// nothing; to be called until it answers, once.
+    pub async fn safe(&mut self) -> Result<u64, AppendError> {
+        (&mut self.0)
+            .await
+            .map_err(|_writer_left| AppendError::Closed)?
+    }
 }
 
 /// An open log. Clones share it; the last one dropped seals it, as [`Log::close`] does.
@@ -198,6 +215,17 @@ impl Log {
     /// They get consecutive numbers. If it is an error or the future is dropped, they may be in the
     /// log or not; after [`AppendError::Full`] and [`AppendError::TooLarge`] they are not.
     pub async fn append(&self, records: Vec<Bytes>) -> Result<u64, AppendError> {
+        self.begin_append(records, None).await?.safe().await
+    }
+
+    /// The first half of [`Self::append`]: returns when the records have their place in the queue, so
+    /// that appends of one caller can follow one another without waiting for the disk. `announce` is
+    /// called on the writer's thread when they are safe, before any reader can see them.
+    pub async fn begin_append(
+        &self,
+        records: Vec<Bytes>,
+        announce: Option<Announce>,
+    ) -> Result<Appending, AppendError> {
         let bytes = format::framed_bytes(&records);
         let max_bytes = self.shared.settings.group_bytes;
         if bytes > max_bytes {
@@ -209,17 +237,18 @@ impl Log {
             .await
             .map_err(|_closed| AppendError::Closed)?;
         let (reply, outcome) = oneshot::channel();
-        let command = Command::Append {
+        let append = Append {
             records,
             bytes,
+            announce,
             reply,
             _room: room,
         };
         self.queue
-            .send(command)
+            .send(Command::Append(append))
             .await
             .map_err(|_writer_left| AppendError::Closed)?;
-        outcome.await.map_err(|_writer_left| AppendError::Closed)?
+        Ok(Appending(outcome))
     }
 
     /// Deletes the segments all of whose records are before `below_exclusive`; returns the bytes freed.
@@ -238,6 +267,12 @@ impl Log {
     /// A reader whose first record is number `from`; it fails on its first read if there is none such.
     pub fn reader(&self, from: u64) -> Reader {
         Reader::new(Arc::clone(&self.shared), from)
+    }
+
+    /// Payload bytes that wait for the writer, headers included.
+    pub fn queued_bytes(&self) -> usize {
+        let room = self.room.available_permits();
+        self.shared.settings.queue_bytes.saturating_sub(room)
     }
 
     /// How full the log is, now.

@@ -145,7 +145,7 @@ impl Model {
             assert_eq!(self.files.contents(), before);
             return;
         }
-        match self.core.write_group(records.iter()) {
+        match self.core.write_group(records.iter(), |_| {}) {
             Ok(first) => {
                 assert_eq!(first, self.safe.len() as u64);
                 assert!(self.unsure.is_empty(), "a failed log took records");

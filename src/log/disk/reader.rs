@@ -51,6 +51,16 @@ impl Reader {
         self.next
     }
 
+    /// Waits until at least so many records are there to be read, or the log is closed.
+    pub async fn wait_for(&mut self, records: u64) {
+        let wanted = self.next.saturating_add(records);
+        // The sender lives in `shared`, which this holds.
+        let _reached = self
+            .frontier
+            .wait_for(|frontier| frontier.next >= wanted || frontier.closed)
+            .await;
+    }
+
     /// Waits until there are records, and returns some: at most `max_records`, and at most
     /// `max_bytes` of payload unless the first one alone is larger. `None` when the log was closed
     /// and everything was read. Dropping the future loses nothing; after an error the position is

@@ -8,30 +8,29 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use super::core::Core;
 use super::error::AppendError;
 
+/// Called with an append's first sequence number when it is safe, before any reader can see it.
+pub type Announce = Box<dyn FnOnce(u64) + Send>;
+
+/// Records to be written, and who waits for it.
+pub struct Append {
+    pub records: Vec<Bytes>,
+    /// With headers.
+    pub bytes: usize,
+    pub announce: Option<Announce>,
+    pub reply: oneshot::Sender<Result<u64, AppendError>>,
+    /// Gives the room in the queue back when the append is done with.
+    pub _room: OwnedSemaphorePermit,
+}
+
 /// What the thread is asked to do, in order.
-#[derive(Debug)]
 pub enum Command {
-    Append {
-        records: Vec<Bytes>,
-        /// With headers.
-        bytes: usize,
-        reply: oneshot::Sender<Result<u64, AppendError>>,
-        /// Gives the room in the queue back when the command is done with.
-        _room: OwnedSemaphorePermit,
-    },
+    Append(Append),
     Trim {
         below_exclusive: u64,
         reply: oneshot::Sender<Result<u64, AppendError>>,
     },
     Close,
 }
-
-/// An append that is going to be written.
-type Admitted = (
-    Vec<Bytes>,
-    oneshot::Sender<Result<u64, AppendError>>,
-    OwnedSemaphorePermit,
-);
 
 /// Starts the thread. It ends when told to close or when every sender is gone, says so, and leaves
 /// the log sealed if that was possible.
@@ -53,7 +52,7 @@ fn run(mut core: Core, mut commands: mpsc::Receiver<Command>) {
     let mut waiting = None;
     while let Some(command) = waiting.take().or_else(|| commands.blocking_recv()) {
         match command {
-            Command::Append { .. } => waiting = write(&mut core, &mut commands, command),
+            Command::Append(_) => waiting = write(&mut core, &mut commands, command),
             Command::Trim {
                 below_exclusive,
                 reply,
@@ -77,38 +76,49 @@ fn write(
     first: Command,
 ) -> Option<Command> {
     let group_bytes = core.shared().settings.group_bytes;
-    let mut group: Vec<Admitted> = Vec::new();
+    let mut group: Vec<Append> = Vec::new();
     let mut pending = 0;
     let mut candidate = Some(first);
     let left_over = loop {
         match candidate {
-            Some(Command::Append {
-                records,
-                bytes,
-                reply,
-                _room,
-            }) if pending + bytes <= group_bytes => match core.check_room(pending, bytes) {
-                Ok(()) => {
-                    pending += bytes;
-                    group.push((records, reply, _room));
+            Some(Command::Append(append)) if pending + append.bytes <= group_bytes => {
+                match core.check_room(pending, append.bytes) {
+                    Ok(()) => {
+                        pending += append.bytes;
+                        group.push(append);
+                    }
+                    Err(error) => {
+                        let _caller_left = append.reply.send(Err(error));
+                    }
                 }
-                Err(error) => {
-                    let _caller_left = reply.send(Err(error));
-                }
-            },
+            }
             other => break other,
         }
         candidate = commands.try_recv().ok();
     };
 
-    let outcome = core.write_group(group.iter().flat_map(|(records, ..)| records));
-    let mut sequence = outcome.clone();
-    for (records, reply, _room) in group {
+    let announcements: Vec<_> = group
+        .iter_mut()
+        .map(|append| (append.records.len() as u64, append.announce.take()))
+        .collect();
+    let outcome = core.write_group(
+        group.iter().flat_map(|append| &append.records),
+        |mut sequence| {
+            for (records, announce) in announcements {
+                if let Some(announce) = announce {
+                    announce(sequence);
+                }
+                sequence += records;
+            }
+        },
+    );
+    let mut sequence = outcome;
+    for append in group {
         let answer = sequence.clone();
         if let Ok(next) = &mut sequence {
-            *next += records.len() as u64;
+            *next += append.records.len() as u64;
         }
-        let _caller_left = reply.send(answer);
+        let _caller_left = append.reply.send(answer);
     }
     left_over
 }

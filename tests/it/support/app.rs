@@ -21,6 +21,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::database::TestDatabase;
+use super::events::committed_batch;
 
 /// A channel that sends a key with every call.
 pub type KeyedChannel = InterceptedService<Channel, SendKey>;
@@ -96,6 +97,10 @@ impl TestApp {
         let mut settings: HashMap<String, String> = HashMap::from([
             ("DATABASE_URL".to_owned(), database.url()),
             ("TALLYMARK_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            (
+                "TALLYMARK_DATA_DIR".to_owned(),
+                database.data_dir.path().display().to_string(),
+            ),
             ("TALLYMARK_POOL_SIZE".to_owned(), "4".to_owned()),
             (
                 "TALLYMARK_ADMIN_KEY".to_owned(),
@@ -225,9 +230,7 @@ impl TestApp {
     pub async fn send(&self, events: Vec<pb::Event>) -> pb::StreamEventsResponse {
         let messages: Vec<pb::StreamEventsRequest> = events
             .chunks(500)
-            .map(|events| pb::StreamEventsRequest {
-                events: events.to_vec(),
-            })
+            .map(|events| committed_batch(events.to_vec()))
             .collect();
         let sent = self
             .ingest()
@@ -264,6 +267,25 @@ impl TestApp {
         };
         let answer = self.aggregate(question).await;
         answer.totals.expect("totals").metrics[0]
+    }
+
+    /// Waits until `default` and every other property together have so many events in the database.
+    /// More of them are a failure.
+    pub async fn until_stored(&self, wanted: i64) {
+        let client = self.database.client().await;
+        let stored = async {
+            loop {
+                let row = client.query_one("select count(*) from events", &[]).await;
+                let count: i64 = row.expect("a count").get(0);
+                assert!(count <= wanted, "{count} events, {wanted} are right");
+                if count == wanted {
+                    return;
+                }
+            }
+        };
+        let patience = std::time::Duration::from_secs(60);
+        let reached = tokio::time::timeout(patience, stored).await;
+        reached.unwrap_or_else(|_| panic!("there are never {wanted} events"));
     }
 
     /// Asks an Aggregate question that must not have an answer.

@@ -1,5 +1,6 @@
 //! One database a test, on the engine that `make test` starts once for all.
 
+use tempfile::TempDir;
 use tokio_postgres::{Client, Config, NoTls};
 use uuid::Uuid;
 
@@ -14,6 +15,8 @@ const NAME_PREFIX: &str = "test_";
 pub struct TestDatabase {
     /// Its name.
     pub name: String,
+    /// Where services on this database keep their log, one after the other.
+    pub data_dir: TempDir,
     server: String,
 }
 
@@ -31,7 +34,11 @@ impl TestDatabase {
             .batch_execute(&format!("create database {name}"))
             .await
             .expect("a new database");
-        Self { name, server }
+        Self {
+            name,
+            data_dir: tempfile::tempdir().expect("a directory"),
+            server,
+        }
     }
 
     /// Its address, for the service.

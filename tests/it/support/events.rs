@@ -64,3 +64,19 @@ pub fn reason(status: &Status) -> String {
         .map(|info| info.reason.clone())
         .unwrap_or_default()
 }
+
+/// A request that is answered once the event is in the database.
+pub fn committed(event: Option<pb::Event>) -> pb::IngestEventRequest {
+    pb::IngestEventRequest {
+        event,
+        acknowledgement: pb::Acknowledgement::Committed.into(),
+    }
+}
+
+/// A message whose verdicts wait until its events are in the database.
+pub fn committed_batch(events: Vec<pb::Event>) -> pb::StreamEventsRequest {
+    pb::StreamEventsRequest {
+        events,
+        acknowledgement: pb::Acknowledgement::Committed.into(),
+    }
+}

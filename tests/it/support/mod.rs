@@ -10,5 +10,5 @@ pub mod wire;
 
 pub use app::{KeyedChannel, TestApp, key_id};
 pub use database::TestDatabase;
-pub use events::{aggregate_rows, at, page_view, reason, violations};
+pub use events::{aggregate_rows, at, committed, committed_batch, page_view, reason, violations};
 pub use process::{Ended, ServerProcess, data_dir, run, run_with_stdin};

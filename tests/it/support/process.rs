@@ -6,6 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -15,6 +16,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+const DATA_DIR: &str = "TALLYMARK_DATA_DIR";
 /// For anything that a program does at once, on a machine that is busy.
 const SOON: Duration = Duration::from_secs(60);
 
@@ -92,12 +94,19 @@ pub async fn run_with_stdin(arguments: &[&str], variables: &[(&str, &str)], stdi
 pub struct ServerProcess {
     child: Child,
     log: watch::Receiver<String>,
+    /// Its data directory, if it was given none.
+    _data_dir: Option<TempDir>,
 }
 
 impl ServerProcess {
     /// Starts it with these variables.
     pub fn start(variables: &[(&str, &str)]) -> Self {
         let mut command = tallymark(&["serve", "--listen", "127.0.0.1:0"], variables);
+        let is_given = variables.iter().any(|(name, _)| *name == DATA_DIR);
+        let data_dir = (!is_given).then(|| tempfile::tempdir().expect("a directory"));
+        if let Some(data_dir) = &data_dir {
+            command.env(DATA_DIR, data_dir.path());
+        }
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -115,7 +124,11 @@ impl ServerProcess {
                 });
             }
         });
-        Self { child, log }
+        Self {
+            child,
+            log,
+            _data_dir: data_dir,
+        }
     }
 
     /// Starts it on a data directory of its own, without keys.

@@ -1080,11 +1080,461 @@ func (x *RevokeKeyResponse) GetKey() *Key {
 	return nil
 }
 
+// An acknowledged event that the database refused.
+type DeadLetter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number, ascending with the time of the refusal.
+	Number int64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// The property it was sent to.
+	Property string `protobuf:"bytes,2,opt,name=property,proto3" json:"property,omitempty"`
+	// When the database refused it.
+	RefuseTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=refuse_time,json=refuseTime,proto3" json:"refuse_time,omitempty"`
+	// What the database said.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The event as it would have been stored. Absent when this version of the
+	// server cannot read it.
+	Event         *StoredEvent `protobuf:"bytes,5,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetter) Reset() {
+	*x = DeadLetter{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetter) ProtoMessage() {}
+
+func (x *DeadLetter) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
+func (*DeadLetter) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DeadLetter) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *DeadLetter) GetProperty() string {
+	if x != nil {
+		return x.Property
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetRefuseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RefuseTime
+	}
+	return nil
+}
+
+func (x *DeadLetter) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetEvent() *StoredEvent {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+// Request of ListDeadLetters.
+type ListDeadLettersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The property whose dead letters are listed. Empty: of all that the key may see.
+	Property string `protobuf:"bytes,1,opt,name=property,proto3" json:"property,omitempty"`
+	// Dead letters a page, from 1 to 1,000. Default: 100.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeadLettersRequest) Reset() {
+	*x = ListDeadLettersRequest{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeadLettersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeadLettersRequest) ProtoMessage() {}
+
+func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ListDeadLettersRequest) GetProperty() string {
+	if x != nil {
+		return x.Property
+	}
+	return ""
+}
+
+func (x *ListDeadLettersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListDeadLettersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// Response of ListDeadLetters.
+type ListDeadLettersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dead letters.
+	DeadLetters []*DeadLetter `protobuf:"bytes,1,rep,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	// For the next page; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeadLettersResponse) Reset() {
+	*x = ListDeadLettersResponse{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeadLettersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeadLettersResponse) ProtoMessage() {}
+
+func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
+	if x != nil {
+		return x.DeadLetters
+	}
+	return nil
+}
+
+func (x *ListDeadLettersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Which dead letters are meant: those with these numbers, or all.
+type DeadLetterSelection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The property whose dead letters are meant. Empty: of all that the key may see.
+	Property string `protobuf:"bytes,1,opt,name=property,proto3" json:"property,omitempty"`
+	// Their numbers, at most 1,000. Numbers that do not exist are passed over.
+	Numbers []int64 `protobuf:"varint,2,rep,packed,name=numbers,proto3" json:"numbers,omitempty"`
+	// All of them, instead of numbers.
+	All           bool `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetterSelection) Reset() {
+	*x = DeadLetterSelection{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetterSelection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetterSelection) ProtoMessage() {}
+
+func (x *DeadLetterSelection) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetterSelection.ProtoReflect.Descriptor instead.
+func (*DeadLetterSelection) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *DeadLetterSelection) GetProperty() string {
+	if x != nil {
+		return x.Property
+	}
+	return ""
+}
+
+func (x *DeadLetterSelection) GetNumbers() []int64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return nil
+}
+
+func (x *DeadLetterSelection) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+// Request of ReplayDeadLetters.
+type ReplayDeadLettersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which ones. Required.
+	Selection     *DeadLetterSelection `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplayDeadLettersRequest) Reset() {
+	*x = ReplayDeadLettersRequest{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplayDeadLettersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplayDeadLettersRequest) ProtoMessage() {}
+
+func (x *ReplayDeadLettersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplayDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*ReplayDeadLettersRequest) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
+	if x != nil {
+		return x.Selection
+	}
+	return nil
+}
+
+// Response of ReplayDeadLetters.
+type ReplayDeadLettersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many were sent through the log again.
+	Replayed      int64 `protobuf:"varint,1,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplayDeadLettersResponse) Reset() {
+	*x = ReplayDeadLettersResponse{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplayDeadLettersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplayDeadLettersResponse) ProtoMessage() {}
+
+func (x *ReplayDeadLettersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplayDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*ReplayDeadLettersResponse) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ReplayDeadLettersResponse) GetReplayed() int64 {
+	if x != nil {
+		return x.Replayed
+	}
+	return 0
+}
+
+// Request of DropDeadLetters.
+type DropDeadLettersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which ones. Required.
+	Selection     *DeadLetterSelection `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropDeadLettersRequest) Reset() {
+	*x = DropDeadLettersRequest{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropDeadLettersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropDeadLettersRequest) ProtoMessage() {}
+
+func (x *DropDeadLettersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*DropDeadLettersRequest) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DropDeadLettersRequest) GetSelection() *DeadLetterSelection {
+	if x != nil {
+		return x.Selection
+	}
+	return nil
+}
+
+// Response of DropDeadLetters.
+type DropDeadLettersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many were deleted.
+	Dropped       int64 `protobuf:"varint,1,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropDeadLettersResponse) Reset() {
+	*x = DropDeadLettersResponse{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropDeadLettersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropDeadLettersResponse) ProtoMessage() {}
+
+func (x *DropDeadLettersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*DropDeadLettersResponse) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DropDeadLettersResponse) GetDropped() int64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
 var File_tallymark_v1_admin_service_proto protoreflect.FileDescriptor
 
 const file_tallymark_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
-	" tallymark/v1/admin_service.proto\x12\ftallymark.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x02\n" +
+	" tallymark/v1/admin_service.proto\x12\ftallymark.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18tallymark/v1/event.proto\"\xf4\x02\n" +
 	"\bProperty\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x1b\n" +
@@ -1148,7 +1598,35 @@ const file_tallymark_v1_admin_service_proto_rawDesc = "" +
 	"\x10RevokeKeyRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"8\n" +
 	"\x11RevokeKeyResponse\x12#\n" +
-	"\x03key\x18\x01 \x01(\v2\x11.tallymark.v1.KeyR\x03key*e\n" +
+	"\x03key\x18\x01 \x01(\v2\x11.tallymark.v1.KeyR\x03key\"\xc6\x01\n" +
+	"\n" +
+	"DeadLetter\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x1a\n" +
+	"\bproperty\x18\x02 \x01(\tR\bproperty\x12;\n" +
+	"\vrefuse_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"refuseTime\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12/\n" +
+	"\x05event\x18\x05 \x01(\v2\x19.tallymark.v1.StoredEventR\x05event\"p\n" +
+	"\x16ListDeadLettersRequest\x12\x1a\n" +
+	"\bproperty\x18\x01 \x01(\tR\bproperty\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"~\n" +
+	"\x17ListDeadLettersResponse\x12;\n" +
+	"\fdead_letters\x18\x01 \x03(\v2\x18.tallymark.v1.DeadLetterR\vdeadLetters\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"]\n" +
+	"\x13DeadLetterSelection\x12\x1a\n" +
+	"\bproperty\x18\x01 \x01(\tR\bproperty\x12\x18\n" +
+	"\anumbers\x18\x02 \x03(\x03R\anumbers\x12\x10\n" +
+	"\x03all\x18\x03 \x01(\bR\x03all\"[\n" +
+	"\x18ReplayDeadLettersRequest\x12?\n" +
+	"\tselection\x18\x01 \x01(\v2!.tallymark.v1.DeadLetterSelectionR\tselection\"7\n" +
+	"\x19ReplayDeadLettersResponse\x12\x1a\n" +
+	"\breplayed\x18\x01 \x01(\x03R\breplayed\"Y\n" +
+	"\x16DropDeadLettersRequest\x12?\n" +
+	"\tselection\x18\x01 \x01(\v2!.tallymark.v1.DeadLetterSelectionR\tselection\"3\n" +
+	"\x17DropDeadLettersResponse\x12\x18\n" +
+	"\adropped\x18\x01 \x01(\x03R\adropped*e\n" +
 	"\bIpPolicy\x12\x19\n" +
 	"\x15IP_POLICY_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12IP_POLICY_TRUNCATE\x10\x01\x12\x12\n" +
@@ -1158,7 +1636,7 @@ const file_tallymark_v1_admin_service_proto_rawDesc = "" +
 	"\x14KEY_KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eKEY_KIND_WRITE\x10\x01\x12\x11\n" +
 	"\rKEY_KIND_READ\x10\x02\x12\x12\n" +
-	"\x0eKEY_KIND_ADMIN\x10\x032\xe0\x04\n" +
+	"\x0eKEY_KIND_ADMIN\x10\x032\x86\a\n" +
 	"\fAdminService\x12[\n" +
 	"\x0eCreateProperty\x12#.tallymark.v1.CreatePropertyRequest\x1a$.tallymark.v1.CreatePropertyResponse\x12R\n" +
 	"\vGetProperty\x12 .tallymark.v1.GetPropertyRequest\x1a!.tallymark.v1.GetPropertyResponse\x12[\n" +
@@ -1166,7 +1644,10 @@ const file_tallymark_v1_admin_service_proto_rawDesc = "" +
 	"\x0eUpdateProperty\x12#.tallymark.v1.UpdatePropertyRequest\x1a$.tallymark.v1.UpdatePropertyResponse\x12L\n" +
 	"\tCreateKey\x12\x1e.tallymark.v1.CreateKeyRequest\x1a\x1f.tallymark.v1.CreateKeyResponse\x12I\n" +
 	"\bListKeys\x12\x1d.tallymark.v1.ListKeysRequest\x1a\x1e.tallymark.v1.ListKeysResponse\x12L\n" +
-	"\tRevokeKey\x12\x1e.tallymark.v1.RevokeKeyRequest\x1a\x1f.tallymark.v1.RevokeKeyResponseBW\n" +
+	"\tRevokeKey\x12\x1e.tallymark.v1.RevokeKeyRequest\x1a\x1f.tallymark.v1.RevokeKeyResponse\x12^\n" +
+	"\x0fListDeadLetters\x12$.tallymark.v1.ListDeadLettersRequest\x1a%.tallymark.v1.ListDeadLettersResponse\x12d\n" +
+	"\x11ReplayDeadLetters\x12&.tallymark.v1.ReplayDeadLettersRequest\x1a'.tallymark.v1.ReplayDeadLettersResponse\x12^\n" +
+	"\x0fDropDeadLetters\x12$.tallymark.v1.DropDeadLettersRequest\x1a%.tallymark.v1.DropDeadLettersResponseBW\n" +
 	"\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3"
 
 var (
@@ -1182,67 +1663,87 @@ func file_tallymark_v1_admin_service_proto_rawDescGZIP() []byte {
 }
 
 var file_tallymark_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tallymark_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_tallymark_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_tallymark_v1_admin_service_proto_goTypes = []any{
-	(IpPolicy)(0),                  // 0: tallymark.v1.IpPolicy
-	(KeyKind)(0),                   // 1: tallymark.v1.KeyKind
-	(*Property)(nil),               // 2: tallymark.v1.Property
-	(*CreatePropertyRequest)(nil),  // 3: tallymark.v1.CreatePropertyRequest
-	(*CreatePropertyResponse)(nil), // 4: tallymark.v1.CreatePropertyResponse
-	(*GetPropertyRequest)(nil),     // 5: tallymark.v1.GetPropertyRequest
-	(*GetPropertyResponse)(nil),    // 6: tallymark.v1.GetPropertyResponse
-	(*ListPropertiesRequest)(nil),  // 7: tallymark.v1.ListPropertiesRequest
-	(*ListPropertiesResponse)(nil), // 8: tallymark.v1.ListPropertiesResponse
-	(*UpdatePropertyRequest)(nil),  // 9: tallymark.v1.UpdatePropertyRequest
-	(*UpdatePropertyResponse)(nil), // 10: tallymark.v1.UpdatePropertyResponse
-	(*Key)(nil),                    // 11: tallymark.v1.Key
-	(*CreateKeyRequest)(nil),       // 12: tallymark.v1.CreateKeyRequest
-	(*CreateKeyResponse)(nil),      // 13: tallymark.v1.CreateKeyResponse
-	(*ListKeysRequest)(nil),        // 14: tallymark.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),       // 15: tallymark.v1.ListKeysResponse
-	(*RevokeKeyRequest)(nil),       // 16: tallymark.v1.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),      // 17: tallymark.v1.RevokeKeyResponse
-	(*durationpb.Duration)(nil),    // 18: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),  // 20: google.protobuf.FieldMask
+	(IpPolicy)(0),                     // 0: tallymark.v1.IpPolicy
+	(KeyKind)(0),                      // 1: tallymark.v1.KeyKind
+	(*Property)(nil),                  // 2: tallymark.v1.Property
+	(*CreatePropertyRequest)(nil),     // 3: tallymark.v1.CreatePropertyRequest
+	(*CreatePropertyResponse)(nil),    // 4: tallymark.v1.CreatePropertyResponse
+	(*GetPropertyRequest)(nil),        // 5: tallymark.v1.GetPropertyRequest
+	(*GetPropertyResponse)(nil),       // 6: tallymark.v1.GetPropertyResponse
+	(*ListPropertiesRequest)(nil),     // 7: tallymark.v1.ListPropertiesRequest
+	(*ListPropertiesResponse)(nil),    // 8: tallymark.v1.ListPropertiesResponse
+	(*UpdatePropertyRequest)(nil),     // 9: tallymark.v1.UpdatePropertyRequest
+	(*UpdatePropertyResponse)(nil),    // 10: tallymark.v1.UpdatePropertyResponse
+	(*Key)(nil),                       // 11: tallymark.v1.Key
+	(*CreateKeyRequest)(nil),          // 12: tallymark.v1.CreateKeyRequest
+	(*CreateKeyResponse)(nil),         // 13: tallymark.v1.CreateKeyResponse
+	(*ListKeysRequest)(nil),           // 14: tallymark.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),          // 15: tallymark.v1.ListKeysResponse
+	(*RevokeKeyRequest)(nil),          // 16: tallymark.v1.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),         // 17: tallymark.v1.RevokeKeyResponse
+	(*DeadLetter)(nil),                // 18: tallymark.v1.DeadLetter
+	(*ListDeadLettersRequest)(nil),    // 19: tallymark.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),   // 20: tallymark.v1.ListDeadLettersResponse
+	(*DeadLetterSelection)(nil),       // 21: tallymark.v1.DeadLetterSelection
+	(*ReplayDeadLettersRequest)(nil),  // 22: tallymark.v1.ReplayDeadLettersRequest
+	(*ReplayDeadLettersResponse)(nil), // 23: tallymark.v1.ReplayDeadLettersResponse
+	(*DropDeadLettersRequest)(nil),    // 24: tallymark.v1.DropDeadLettersRequest
+	(*DropDeadLettersResponse)(nil),   // 25: tallymark.v1.DropDeadLettersResponse
+	(*durationpb.Duration)(nil),       // 26: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 27: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),     // 28: google.protobuf.FieldMask
+	(*StoredEvent)(nil),               // 29: tallymark.v1.StoredEvent
 }
 var file_tallymark_v1_admin_service_proto_depIdxs = []int32{
-	18, // 0: tallymark.v1.Property.session_gap:type_name -> google.protobuf.Duration
+	26, // 0: tallymark.v1.Property.session_gap:type_name -> google.protobuf.Duration
 	0,  // 1: tallymark.v1.Property.ip_policy:type_name -> tallymark.v1.IpPolicy
-	19, // 2: tallymark.v1.Property.create_time:type_name -> google.protobuf.Timestamp
+	27, // 2: tallymark.v1.Property.create_time:type_name -> google.protobuf.Timestamp
 	2,  // 3: tallymark.v1.CreatePropertyRequest.property:type_name -> tallymark.v1.Property
 	2,  // 4: tallymark.v1.CreatePropertyResponse.property:type_name -> tallymark.v1.Property
 	2,  // 5: tallymark.v1.GetPropertyResponse.property:type_name -> tallymark.v1.Property
 	2,  // 6: tallymark.v1.ListPropertiesResponse.properties:type_name -> tallymark.v1.Property
 	2,  // 7: tallymark.v1.UpdatePropertyRequest.property:type_name -> tallymark.v1.Property
-	20, // 8: tallymark.v1.UpdatePropertyRequest.update_mask:type_name -> google.protobuf.FieldMask
+	28, // 8: tallymark.v1.UpdatePropertyRequest.update_mask:type_name -> google.protobuf.FieldMask
 	2,  // 9: tallymark.v1.UpdatePropertyResponse.property:type_name -> tallymark.v1.Property
 	1,  // 10: tallymark.v1.Key.kind:type_name -> tallymark.v1.KeyKind
-	19, // 11: tallymark.v1.Key.create_time:type_name -> google.protobuf.Timestamp
-	19, // 12: tallymark.v1.Key.revoke_time:type_name -> google.protobuf.Timestamp
+	27, // 11: tallymark.v1.Key.create_time:type_name -> google.protobuf.Timestamp
+	27, // 12: tallymark.v1.Key.revoke_time:type_name -> google.protobuf.Timestamp
 	1,  // 13: tallymark.v1.CreateKeyRequest.kind:type_name -> tallymark.v1.KeyKind
 	11, // 14: tallymark.v1.CreateKeyResponse.key:type_name -> tallymark.v1.Key
 	11, // 15: tallymark.v1.ListKeysResponse.keys:type_name -> tallymark.v1.Key
 	11, // 16: tallymark.v1.RevokeKeyResponse.key:type_name -> tallymark.v1.Key
-	3,  // 17: tallymark.v1.AdminService.CreateProperty:input_type -> tallymark.v1.CreatePropertyRequest
-	5,  // 18: tallymark.v1.AdminService.GetProperty:input_type -> tallymark.v1.GetPropertyRequest
-	7,  // 19: tallymark.v1.AdminService.ListProperties:input_type -> tallymark.v1.ListPropertiesRequest
-	9,  // 20: tallymark.v1.AdminService.UpdateProperty:input_type -> tallymark.v1.UpdatePropertyRequest
-	12, // 21: tallymark.v1.AdminService.CreateKey:input_type -> tallymark.v1.CreateKeyRequest
-	14, // 22: tallymark.v1.AdminService.ListKeys:input_type -> tallymark.v1.ListKeysRequest
-	16, // 23: tallymark.v1.AdminService.RevokeKey:input_type -> tallymark.v1.RevokeKeyRequest
-	4,  // 24: tallymark.v1.AdminService.CreateProperty:output_type -> tallymark.v1.CreatePropertyResponse
-	6,  // 25: tallymark.v1.AdminService.GetProperty:output_type -> tallymark.v1.GetPropertyResponse
-	8,  // 26: tallymark.v1.AdminService.ListProperties:output_type -> tallymark.v1.ListPropertiesResponse
-	10, // 27: tallymark.v1.AdminService.UpdateProperty:output_type -> tallymark.v1.UpdatePropertyResponse
-	13, // 28: tallymark.v1.AdminService.CreateKey:output_type -> tallymark.v1.CreateKeyResponse
-	15, // 29: tallymark.v1.AdminService.ListKeys:output_type -> tallymark.v1.ListKeysResponse
-	17, // 30: tallymark.v1.AdminService.RevokeKey:output_type -> tallymark.v1.RevokeKeyResponse
-	24, // [24:31] is the sub-list for method output_type
-	17, // [17:24] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	27, // 17: tallymark.v1.DeadLetter.refuse_time:type_name -> google.protobuf.Timestamp
+	29, // 18: tallymark.v1.DeadLetter.event:type_name -> tallymark.v1.StoredEvent
+	18, // 19: tallymark.v1.ListDeadLettersResponse.dead_letters:type_name -> tallymark.v1.DeadLetter
+	21, // 20: tallymark.v1.ReplayDeadLettersRequest.selection:type_name -> tallymark.v1.DeadLetterSelection
+	21, // 21: tallymark.v1.DropDeadLettersRequest.selection:type_name -> tallymark.v1.DeadLetterSelection
+	3,  // 22: tallymark.v1.AdminService.CreateProperty:input_type -> tallymark.v1.CreatePropertyRequest
+	5,  // 23: tallymark.v1.AdminService.GetProperty:input_type -> tallymark.v1.GetPropertyRequest
+	7,  // 24: tallymark.v1.AdminService.ListProperties:input_type -> tallymark.v1.ListPropertiesRequest
+	9,  // 25: tallymark.v1.AdminService.UpdateProperty:input_type -> tallymark.v1.UpdatePropertyRequest
+	12, // 26: tallymark.v1.AdminService.CreateKey:input_type -> tallymark.v1.CreateKeyRequest
+	14, // 27: tallymark.v1.AdminService.ListKeys:input_type -> tallymark.v1.ListKeysRequest
+	16, // 28: tallymark.v1.AdminService.RevokeKey:input_type -> tallymark.v1.RevokeKeyRequest
+	19, // 29: tallymark.v1.AdminService.ListDeadLetters:input_type -> tallymark.v1.ListDeadLettersRequest
+	22, // 30: tallymark.v1.AdminService.ReplayDeadLetters:input_type -> tallymark.v1.ReplayDeadLettersRequest
+	24, // 31: tallymark.v1.AdminService.DropDeadLetters:input_type -> tallymark.v1.DropDeadLettersRequest
+	4,  // 32: tallymark.v1.AdminService.CreateProperty:output_type -> tallymark.v1.CreatePropertyResponse
+	6,  // 33: tallymark.v1.AdminService.GetProperty:output_type -> tallymark.v1.GetPropertyResponse
+	8,  // 34: tallymark.v1.AdminService.ListProperties:output_type -> tallymark.v1.ListPropertiesResponse
+	10, // 35: tallymark.v1.AdminService.UpdateProperty:output_type -> tallymark.v1.UpdatePropertyResponse
+	13, // 36: tallymark.v1.AdminService.CreateKey:output_type -> tallymark.v1.CreateKeyResponse
+	15, // 37: tallymark.v1.AdminService.ListKeys:output_type -> tallymark.v1.ListKeysResponse
+	17, // 38: tallymark.v1.AdminService.RevokeKey:output_type -> tallymark.v1.RevokeKeyResponse
+	20, // 39: tallymark.v1.AdminService.ListDeadLetters:output_type -> tallymark.v1.ListDeadLettersResponse
+	23, // 40: tallymark.v1.AdminService.ReplayDeadLetters:output_type -> tallymark.v1.ReplayDeadLettersResponse
+	25, // 41: tallymark.v1.AdminService.DropDeadLetters:output_type -> tallymark.v1.DropDeadLettersResponse
+	32, // [32:42] is the sub-list for method output_type
+	22, // [22:32] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_tallymark_v1_admin_service_proto_init() }
@@ -1250,6 +1751,7 @@ func file_tallymark_v1_admin_service_proto_init() {
 	if File_tallymark_v1_admin_service_proto != nil {
 		return
 	}
+	file_tallymark_v1_event_proto_init()
 	file_tallymark_v1_admin_service_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1257,7 +1759,7 @@ func file_tallymark_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tallymark_v1_admin_service_proto_rawDesc), len(file_tallymark_v1_admin_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   16,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -58,12 +58,18 @@ const (
 	// RESOURCE_EXHAUSTED with RetryInfo: more is under way than the server takes.
 	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 12
 	// UNAVAILABLE with RetryInfo: the server is stopping; another, or this one
-	// after its restart, will serve.
+	// after its restart, will serve. Metadata of StreamEvents:
+	// `acknowledged_events`.
 	ErrorReason_ERROR_REASON_SHUTTING_DOWN ErrorReason = 13
 	// INTERNAL: a fault of the server; its log says which.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 14
 	// UNAVAILABLE with RetryInfo: the server is not ready yet.
 	ErrorReason_ERROR_REASON_STARTING ErrorReason = 15
+	// RESOURCE_EXHAUSTED with RetryInfo: the log is full, since the database has
+	// been away or slow for long.
+	ErrorReason_ERROR_REASON_LOG_FULL ErrorReason = 16
+	// UNAVAILABLE with RetryInfo: the log cannot be written.
+	ErrorReason_ERROR_REASON_LOG_UNAVAILABLE ErrorReason = 17
 )
 
 // Enum value maps for ErrorReason.
@@ -85,6 +91,8 @@ var (
 		13: "ERROR_REASON_SHUTTING_DOWN",
 		14: "ERROR_REASON_INTERNAL",
 		15: "ERROR_REASON_STARTING",
+		16: "ERROR_REASON_LOG_FULL",
+		17: "ERROR_REASON_LOG_UNAVAILABLE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -103,6 +111,8 @@ var (
 		"ERROR_REASON_SHUTTING_DOWN":        13,
 		"ERROR_REASON_INTERNAL":             14,
 		"ERROR_REASON_STARTING":             15,
+		"ERROR_REASON_LOG_FULL":             16,
+		"ERROR_REASON_LOG_UNAVAILABLE":      17,
 	}
 )
 
@@ -137,7 +147,7 @@ var File_tallymark_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_tallymark_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftallymark/v1/error_reason.proto\x12\ftallymark.v1*\x8b\x04\n" +
+	"\x1ftallymark/v1/error_reason.proto\x12\ftallymark.v1*\xc8\x04\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\"\n" +
@@ -155,7 +165,9 @@ const file_tallymark_v1_error_reason_proto_rawDesc = "" +
 	"\x17ERROR_REASON_OVERLOADED\x10\f\x12\x1e\n" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10\r\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x0e\x12\x19\n" +
-	"\x15ERROR_REASON_STARTING\x10\x0fBW\n" +
+	"\x15ERROR_REASON_STARTING\x10\x0f\x12\x19\n" +
+	"\x15ERROR_REASON_LOG_FULL\x10\x10\x12 \n" +
+	"\x1cERROR_REASON_LOG_UNAVAILABLE\x10\x11BW\n" +
 	"\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3"
 
 var (

@@ -21,13 +21,72 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What an acknowledgement waits for.
+type Acknowledgement int32
+
+const (
+	// Same as ACKNOWLEDGEMENT_LOGGED.
+	Acknowledgement_ACKNOWLEDGEMENT_UNSPECIFIED Acknowledgement = 0
+	// The event is in the server's log, on disk. It survives a crash of the server
+	// and of the database, and is in answers soon after: within a second unless the
+	// server is behind or the database is away. A repeated event is ACCEPTED; it is
+	// found and dropped later.
+	Acknowledgement_ACKNOWLEDGEMENT_LOGGED Acknowledgement = 1
+	// The event is committed in the database: every later answer counts it, and a
+	// repeated one is told as DUPLICATE. Fails while the database is away.
+	Acknowledgement_ACKNOWLEDGEMENT_COMMITTED Acknowledgement = 2
+)
+
+// Enum value maps for Acknowledgement.
+var (
+	Acknowledgement_name = map[int32]string{
+		0: "ACKNOWLEDGEMENT_UNSPECIFIED",
+		1: "ACKNOWLEDGEMENT_LOGGED",
+		2: "ACKNOWLEDGEMENT_COMMITTED",
+	}
+	Acknowledgement_value = map[string]int32{
+		"ACKNOWLEDGEMENT_UNSPECIFIED": 0,
+		"ACKNOWLEDGEMENT_LOGGED":      1,
+		"ACKNOWLEDGEMENT_COMMITTED":   2,
+	}
+)
+
+func (x Acknowledgement) Enum() *Acknowledgement {
+	p := new(Acknowledgement)
+	*p = x
+	return p
+}
+
+func (x Acknowledgement) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Acknowledgement) Descriptor() protoreflect.EnumDescriptor {
+	return file_tallymark_v1_ingest_service_proto_enumTypes[0].Descriptor()
+}
+
+func (Acknowledgement) Type() protoreflect.EnumType {
+	return &file_tallymark_v1_ingest_service_proto_enumTypes[0]
+}
+
+func (x Acknowledgement) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Acknowledgement.Descriptor instead.
+func (Acknowledgement) EnumDescriptor() ([]byte, []int) {
+	return file_tallymark_v1_ingest_service_proto_rawDescGZIP(), []int{0}
+}
+
 // Request of IngestEvent.
 type IngestEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event. Required.
-	Event         *Event `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Event *Event `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	// What the reply waits for. Default: LOGGED.
+	Acknowledgement Acknowledgement `protobuf:"varint,2,opt,name=acknowledgement,proto3,enum=tallymark.v1.Acknowledgement" json:"acknowledgement,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *IngestEventRequest) Reset() {
@@ -67,10 +126,17 @@ func (x *IngestEventRequest) GetEvent() *Event {
 	return nil
 }
 
+func (x *IngestEventRequest) GetAcknowledgement() Acknowledgement {
+	if x != nil {
+		return x.Acknowledgement
+	}
+	return Acknowledgement_ACKNOWLEDGEMENT_UNSPECIFIED
+}
+
 // Response of IngestEvent.
 type IngestEventResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What became of the event: ACCEPTED or DUPLICATE.
+	// What became of the event: ACCEPTED, or DUPLICATE if the commit was waited for.
 	Result        *EventResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -118,9 +184,11 @@ type StreamEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The events: at most 5,000, and at most 4 MiB in the whole message after
 	// decompression. 100 to 2,000 are a good size. An empty batch is allowed.
-	Events        []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// What the verdicts on this message wait for. Default: LOGGED.
+	Acknowledgement Acknowledgement `protobuf:"varint,2,opt,name=acknowledgement,proto3,enum=tallymark.v1.Acknowledgement" json:"acknowledgement,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *StreamEventsRequest) Reset() {
@@ -160,15 +228,24 @@ func (x *StreamEventsRequest) GetEvents() []*Event {
 	return nil
 }
 
+func (x *StreamEventsRequest) GetAcknowledgement() Acknowledgement {
+	if x != nil {
+		return x.Acknowledgement
+	}
+	return Acknowledgement_ACKNOWLEDGEMENT_UNSPECIFIED
+}
+
 // Summary of a StreamEvents call. `received` is the sum of the four counts that
 // follow it.
 type StreamEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Events received.
 	Received uint64 `protobuf:"varint,1,opt,name=received,proto3" json:"received,omitempty"`
-	// Events stored.
+	// Events stored now. Without waiting for the commit, also those that will turn
+	// out to be duplicates.
 	Accepted uint64 `protobuf:"varint,2,opt,name=accepted,proto3" json:"accepted,omitempty"`
-	// Events that were stored before, or came twice in this stream.
+	// Events that were stored before, or came twice in this stream, as far as the
+	// commit was waited for.
 	Duplicates uint64 `protobuf:"varint,3,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
 	// Events that can never be stored as they are.
 	Rejected uint64 `protobuf:"varint,4,opt,name=rejected,proto3" json:"rejected,omitempty"`
@@ -262,10 +339,11 @@ func (x *StreamEventsResponse) GetFailuresOmitted() uint64 {
 	return 0
 }
 
-// An event of a stream that was not stored.
+// An event that was not stored.
 type EventFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its place in the stream, counted over all messages from 0.
+	// Its place, from 0: in the whole stream of StreamEvents, in the message of
+	// PipeEvents.
 	Index uint64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	// REJECTED or RETRY, with the reasons.
 	Result        *EventResult `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
@@ -317,17 +395,177 @@ func (x *EventFailure) GetResult() *EventResult {
 	return nil
 }
 
+// One batch of a PipeEvents call.
+type PipeEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The events, with the limits of StreamEventsRequest.
+	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// What the acknowledgement waits for. Default: LOGGED.
+	Acknowledgement Acknowledgement `protobuf:"varint,2,opt,name=acknowledgement,proto3,enum=tallymark.v1.Acknowledgement" json:"acknowledgement,omitempty"`
+	// The client's number of this message, any; its acknowledgement carries it too.
+	// Numbers that go on from call to call make it easy to resume.
+	MessageId     uint64 `protobuf:"varint,3,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PipeEventsRequest) Reset() {
+	*x = PipeEventsRequest{}
+	mi := &file_tallymark_v1_ingest_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PipeEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PipeEventsRequest) ProtoMessage() {}
+
+func (x *PipeEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_ingest_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PipeEventsRequest.ProtoReflect.Descriptor instead.
+func (*PipeEventsRequest) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_ingest_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PipeEventsRequest) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *PipeEventsRequest) GetAcknowledgement() Acknowledgement {
+	if x != nil {
+		return x.Acknowledgement
+	}
+	return Acknowledgement_ACKNOWLEDGEMENT_UNSPECIFIED
+}
+
+func (x *PipeEventsRequest) GetMessageId() uint64 {
+	if x != nil {
+		return x.MessageId
+	}
+	return 0
+}
+
+// The acknowledgement of one message of a PipeEvents call. The four counts add up
+// to the events of the message.
+type PipeEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number that the client gave the message.
+	MessageId uint64 `protobuf:"varint,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// As in StreamEventsResponse.
+	Accepted uint32 `protobuf:"varint,2,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	// As in StreamEventsResponse.
+	Duplicates uint32 `protobuf:"varint,3,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	// Events that can never be stored as they are.
+	Rejected uint32 `protobuf:"varint,4,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	// Events to send again.
+	Retry uint32 `protobuf:"varint,5,opt,name=retry,proto3" json:"retry,omitempty"`
+	// Every event that was rejected or has to be sent again, in order; `index` is
+	// its place in the message. The violations are listed for the first 1,000.
+	Failures      []*EventFailure `protobuf:"bytes,6,rep,name=failures,proto3" json:"failures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PipeEventsResponse) Reset() {
+	*x = PipeEventsResponse{}
+	mi := &file_tallymark_v1_ingest_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PipeEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PipeEventsResponse) ProtoMessage() {}
+
+func (x *PipeEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_ingest_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PipeEventsResponse.ProtoReflect.Descriptor instead.
+func (*PipeEventsResponse) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_ingest_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PipeEventsResponse) GetMessageId() uint64 {
+	if x != nil {
+		return x.MessageId
+	}
+	return 0
+}
+
+func (x *PipeEventsResponse) GetAccepted() uint32 {
+	if x != nil {
+		return x.Accepted
+	}
+	return 0
+}
+
+func (x *PipeEventsResponse) GetDuplicates() uint32 {
+	if x != nil {
+		return x.Duplicates
+	}
+	return 0
+}
+
+func (x *PipeEventsResponse) GetRejected() uint32 {
+	if x != nil {
+		return x.Rejected
+	}
+	return 0
+}
+
+func (x *PipeEventsResponse) GetRetry() uint32 {
+	if x != nil {
+		return x.Retry
+	}
+	return 0
+}
+
+func (x *PipeEventsResponse) GetFailures() []*EventFailure {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
 var File_tallymark_v1_ingest_service_proto protoreflect.FileDescriptor
 
 const file_tallymark_v1_ingest_service_proto_rawDesc = "" +
 	"\n" +
-	"!tallymark/v1/ingest_service.proto\x12\ftallymark.v1\x1a\x18tallymark/v1/event.proto\"?\n" +
+	"!tallymark/v1/ingest_service.proto\x12\ftallymark.v1\x1a\x18tallymark/v1/event.proto\"\x88\x01\n" +
 	"\x12IngestEventRequest\x12)\n" +
-	"\x05event\x18\x01 \x01(\v2\x13.tallymark.v1.EventR\x05event\"H\n" +
+	"\x05event\x18\x01 \x01(\v2\x13.tallymark.v1.EventR\x05event\x12G\n" +
+	"\x0facknowledgement\x18\x02 \x01(\x0e2\x1d.tallymark.v1.AcknowledgementR\x0facknowledgement\"H\n" +
 	"\x13IngestEventResponse\x121\n" +
-	"\x06result\x18\x01 \x01(\v2\x19.tallymark.v1.EventResultR\x06result\"B\n" +
+	"\x06result\x18\x01 \x01(\v2\x19.tallymark.v1.EventResultR\x06result\"\x8b\x01\n" +
 	"\x13StreamEventsRequest\x12+\n" +
-	"\x06events\x18\x01 \x03(\v2\x13.tallymark.v1.EventR\x06events\"\x83\x02\n" +
+	"\x06events\x18\x01 \x03(\v2\x13.tallymark.v1.EventR\x06events\x12G\n" +
+	"\x0facknowledgement\x18\x02 \x01(\x0e2\x1d.tallymark.v1.AcknowledgementR\x0facknowledgement\"\x83\x02\n" +
 	"\x14StreamEventsResponse\x12\x1a\n" +
 	"\breceived\x18\x01 \x01(\x04R\breceived\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\x04R\baccepted\x12\x1e\n" +
@@ -340,10 +578,31 @@ const file_tallymark_v1_ingest_service_proto_rawDesc = "" +
 	"\x10failures_omitted\x18\a \x01(\x04R\x0ffailuresOmitted\"W\n" +
 	"\fEventFailure\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x121\n" +
-	"\x06result\x18\x02 \x01(\v2\x19.tallymark.v1.EventResultR\x06result2\xbc\x01\n" +
+	"\x06result\x18\x02 \x01(\v2\x19.tallymark.v1.EventResultR\x06result\"\xa8\x01\n" +
+	"\x11PipeEventsRequest\x12+\n" +
+	"\x06events\x18\x01 \x03(\v2\x13.tallymark.v1.EventR\x06events\x12G\n" +
+	"\x0facknowledgement\x18\x02 \x01(\x0e2\x1d.tallymark.v1.AcknowledgementR\x0facknowledgement\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x03 \x01(\x04R\tmessageId\"\xd9\x01\n" +
+	"\x12PipeEventsResponse\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\x04R\tmessageId\x12\x1a\n" +
+	"\baccepted\x18\x02 \x01(\rR\baccepted\x12\x1e\n" +
+	"\n" +
+	"duplicates\x18\x03 \x01(\rR\n" +
+	"duplicates\x12\x1a\n" +
+	"\brejected\x18\x04 \x01(\rR\brejected\x12\x14\n" +
+	"\x05retry\x18\x05 \x01(\rR\x05retry\x126\n" +
+	"\bfailures\x18\x06 \x03(\v2\x1a.tallymark.v1.EventFailureR\bfailures*m\n" +
+	"\x0fAcknowledgement\x12\x1f\n" +
+	"\x1bACKNOWLEDGEMENT_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16ACKNOWLEDGEMENT_LOGGED\x10\x01\x12\x1d\n" +
+	"\x19ACKNOWLEDGEMENT_COMMITTED\x10\x022\x91\x02\n" +
 	"\rIngestService\x12R\n" +
 	"\vIngestEvent\x12 .tallymark.v1.IngestEventRequest\x1a!.tallymark.v1.IngestEventResponse\x12W\n" +
-	"\fStreamEvents\x12!.tallymark.v1.StreamEventsRequest\x1a\".tallymark.v1.StreamEventsResponse(\x01BW\n" +
+	"\fStreamEvents\x12!.tallymark.v1.StreamEventsRequest\x1a\".tallymark.v1.StreamEventsResponse(\x01\x12S\n" +
+	"\n" +
+	"PipeEvents\x12\x1f.tallymark.v1.PipeEventsRequest\x1a .tallymark.v1.PipeEventsResponse(\x010\x01BW\n" +
 	"\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3"
 
 var (
@@ -358,31 +617,42 @@ func file_tallymark_v1_ingest_service_proto_rawDescGZIP() []byte {
 	return file_tallymark_v1_ingest_service_proto_rawDescData
 }
 
-var file_tallymark_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_tallymark_v1_ingest_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_tallymark_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_tallymark_v1_ingest_service_proto_goTypes = []any{
-	(*IngestEventRequest)(nil),   // 0: tallymark.v1.IngestEventRequest
-	(*IngestEventResponse)(nil),  // 1: tallymark.v1.IngestEventResponse
-	(*StreamEventsRequest)(nil),  // 2: tallymark.v1.StreamEventsRequest
-	(*StreamEventsResponse)(nil), // 3: tallymark.v1.StreamEventsResponse
-	(*EventFailure)(nil),         // 4: tallymark.v1.EventFailure
-	(*Event)(nil),                // 5: tallymark.v1.Event
-	(*EventResult)(nil),          // 6: tallymark.v1.EventResult
+	(Acknowledgement)(0),         // 0: tallymark.v1.Acknowledgement
+	(*IngestEventRequest)(nil),   // 1: tallymark.v1.IngestEventRequest
+	(*IngestEventResponse)(nil),  // 2: tallymark.v1.IngestEventResponse
+	(*StreamEventsRequest)(nil),  // 3: tallymark.v1.StreamEventsRequest
+	(*StreamEventsResponse)(nil), // 4: tallymark.v1.StreamEventsResponse
+	(*EventFailure)(nil),         // 5: tallymark.v1.EventFailure
+	(*PipeEventsRequest)(nil),    // 6: tallymark.v1.PipeEventsRequest
+	(*PipeEventsResponse)(nil),   // 7: tallymark.v1.PipeEventsResponse
+	(*Event)(nil),                // 8: tallymark.v1.Event
+	(*EventResult)(nil),          // 9: tallymark.v1.EventResult
 }
 var file_tallymark_v1_ingest_service_proto_depIdxs = []int32{
-	5, // 0: tallymark.v1.IngestEventRequest.event:type_name -> tallymark.v1.Event
-	6, // 1: tallymark.v1.IngestEventResponse.result:type_name -> tallymark.v1.EventResult
-	5, // 2: tallymark.v1.StreamEventsRequest.events:type_name -> tallymark.v1.Event
-	4, // 3: tallymark.v1.StreamEventsResponse.failures:type_name -> tallymark.v1.EventFailure
-	6, // 4: tallymark.v1.EventFailure.result:type_name -> tallymark.v1.EventResult
-	0, // 5: tallymark.v1.IngestService.IngestEvent:input_type -> tallymark.v1.IngestEventRequest
-	2, // 6: tallymark.v1.IngestService.StreamEvents:input_type -> tallymark.v1.StreamEventsRequest
-	1, // 7: tallymark.v1.IngestService.IngestEvent:output_type -> tallymark.v1.IngestEventResponse
-	3, // 8: tallymark.v1.IngestService.StreamEvents:output_type -> tallymark.v1.StreamEventsResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	8,  // 0: tallymark.v1.IngestEventRequest.event:type_name -> tallymark.v1.Event
+	0,  // 1: tallymark.v1.IngestEventRequest.acknowledgement:type_name -> tallymark.v1.Acknowledgement
+	9,  // 2: tallymark.v1.IngestEventResponse.result:type_name -> tallymark.v1.EventResult
+	8,  // 3: tallymark.v1.StreamEventsRequest.events:type_name -> tallymark.v1.Event
+	0,  // 4: tallymark.v1.StreamEventsRequest.acknowledgement:type_name -> tallymark.v1.Acknowledgement
+	5,  // 5: tallymark.v1.StreamEventsResponse.failures:type_name -> tallymark.v1.EventFailure
+	9,  // 6: tallymark.v1.EventFailure.result:type_name -> tallymark.v1.EventResult
+	8,  // 7: tallymark.v1.PipeEventsRequest.events:type_name -> tallymark.v1.Event
+	0,  // 8: tallymark.v1.PipeEventsRequest.acknowledgement:type_name -> tallymark.v1.Acknowledgement
+	5,  // 9: tallymark.v1.PipeEventsResponse.failures:type_name -> tallymark.v1.EventFailure
+	1,  // 10: tallymark.v1.IngestService.IngestEvent:input_type -> tallymark.v1.IngestEventRequest
+	3,  // 11: tallymark.v1.IngestService.StreamEvents:input_type -> tallymark.v1.StreamEventsRequest
+	6,  // 12: tallymark.v1.IngestService.PipeEvents:input_type -> tallymark.v1.PipeEventsRequest
+	2,  // 13: tallymark.v1.IngestService.IngestEvent:output_type -> tallymark.v1.IngestEventResponse
+	4,  // 14: tallymark.v1.IngestService.StreamEvents:output_type -> tallymark.v1.StreamEventsResponse
+	7,  // 15: tallymark.v1.IngestService.PipeEvents:output_type -> tallymark.v1.PipeEventsResponse
+	13, // [13:16] is the sub-list for method output_type
+	10, // [10:13] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_tallymark_v1_ingest_service_proto_init() }
@@ -396,13 +666,14 @@ func file_tallymark_v1_ingest_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tallymark_v1_ingest_service_proto_rawDesc), len(file_tallymark_v1_ingest_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   5,
+			NumEnums:      1,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_tallymark_v1_ingest_service_proto_goTypes,
 		DependencyIndexes: file_tallymark_v1_ingest_service_proto_depIdxs,
+		EnumInfos:         file_tallymark_v1_ingest_service_proto_enumTypes,
 		MessageInfos:      file_tallymark_v1_ingest_service_proto_msgTypes,
 	}.Build()
 	File_tallymark_v1_ingest_service_proto = out.File

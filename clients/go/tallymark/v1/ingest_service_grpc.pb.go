@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	IngestService_IngestEvent_FullMethodName  = "/tallymark.v1.IngestService/IngestEvent"
 	IngestService_StreamEvents_FullMethodName = "/tallymark.v1.IngestService/StreamEvents"
+	IngestService_PipeEvents_FullMethodName   = "/tallymark.v1.IngestService/PipeEvents"
 )
 
 // IngestServiceClient is the client API for IngestService service.
@@ -30,26 +31,43 @@ const (
 // Takes events in. Needs a write key (`authorization: Bearer tmw_…`); events go
 // to the property of that key.
 //
-// When a reply says ACCEPTED the event is committed in the database: it survives
-// a crash of the service and of the database, and every later answer counts it.
+// A verdict says what became of an event when the acknowledgement that was asked
+// for was reached: see Acknowledgement. Every acknowledged event is counted
+// exactly once, whatever crashes and however often it is sent.
 //
 // UNAVAILABLE and RESOURCE_EXHAUSTED with RetryInfo mean "send the same again,
-// with the same event ids"; INVALID_ARGUMENT means "never as it is".
+// with the same event ids, after that delay"; INVALID_ARGUMENT means "never as it
+// is".
 type IngestServiceClient interface {
 	// Stores one event.
 	//
 	// A bad event is INVALID_ARGUMENT with a BadRequest that lists every field
-	// violation. A repeated one is OK with VERDICT_DUPLICATE.
+	// violation. A repeated one is OK: with VERDICT_DUPLICATE if the commit was
+	// waited for, else with VERDICT_ACCEPTED.
 	IngestEvent(ctx context.Context, in *IngestEventRequest, opts ...grpc.CallOption) (*IngestEventResponse, error)
 	// Stores many events. Every message carries a batch; the one reply comes after
-	// the client half-closes and all of it is committed.
+	// the client half-closes and all of it is acknowledged.
 	//
 	// A bad event never fails its neighbours: the stream ends OK and the summary
 	// says which events failed and why. A message over the limits ends the stream
 	// with INVALID_ARGUMENT; the messages before it are stored all the same. If the
 	// call fails in another way, some messages may be stored: send everything
-	// again, duplicates are recognised by event id.
+	// again, duplicates are recognised by event id. A server that stops ends the
+	// stream with UNAVAILABLE (SHUTTING_DOWN) after what it received is
+	// acknowledged; the metadata of the ErrorInfo says how many events that were:
+	// `acknowledged_events`, from the stream's first on.
 	StreamEvents(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[StreamEventsRequest, StreamEventsResponse], error)
+	// Stores many events over a long time. Every message carries a batch and is
+	// answered by one acknowledgement, in the order of the messages.
+	//
+	// At most 64 messages wait for their acknowledgement; further ones are not read
+	// until the client has taken acknowledgements (HTTP/2 flow control). The stream
+	// ends OK after the client half-closes and everything is acknowledged. If it
+	// ends otherwise, go on in a new call with the first message that was not
+	// acknowledged: what the server stored of it before is recognised by event id.
+	// A server that stops acknowledges what it received and ends the stream with
+	// UNAVAILABLE (SHUTTING_DOWN); a full one with RESOURCE_EXHAUSTED.
+	PipeEvents(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[PipeEventsRequest, PipeEventsResponse], error)
 }
 
 type ingestServiceClient struct {
@@ -83,6 +101,19 @@ func (c *ingestServiceClient) StreamEvents(ctx context.Context, opts ...grpc.Cal
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type IngestService_StreamEventsClient = grpc.ClientStreamingClient[StreamEventsRequest, StreamEventsResponse]
 
+func (c *ingestServiceClient) PipeEvents(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[PipeEventsRequest, PipeEventsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &IngestService_ServiceDesc.Streams[1], IngestService_PipeEvents_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PipeEventsRequest, PipeEventsResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IngestService_PipeEventsClient = grpc.BidiStreamingClient[PipeEventsRequest, PipeEventsResponse]
+
 // IngestServiceServer is the server API for IngestService service.
 // All implementations must embed UnimplementedIngestServiceServer
 // for forward compatibility.
@@ -90,26 +121,43 @@ type IngestService_StreamEventsClient = grpc.ClientStreamingClient[StreamEventsR
 // Takes events in. Needs a write key (`authorization: Bearer tmw_…`); events go
 // to the property of that key.
 //
-// When a reply says ACCEPTED the event is committed in the database: it survives
-// a crash of the service and of the database, and every later answer counts it.
+// A verdict says what became of an event when the acknowledgement that was asked
+// for was reached: see Acknowledgement. Every acknowledged event is counted
+// exactly once, whatever crashes and however often it is sent.
 //
 // UNAVAILABLE and RESOURCE_EXHAUSTED with RetryInfo mean "send the same again,
-// with the same event ids"; INVALID_ARGUMENT means "never as it is".
+// with the same event ids, after that delay"; INVALID_ARGUMENT means "never as it
+// is".
 type IngestServiceServer interface {
 	// Stores one event.
 	//
 	// A bad event is INVALID_ARGUMENT with a BadRequest that lists every field
-	// violation. A repeated one is OK with VERDICT_DUPLICATE.
+	// violation. A repeated one is OK: with VERDICT_DUPLICATE if the commit was
+	// waited for, else with VERDICT_ACCEPTED.
 	IngestEvent(context.Context, *IngestEventRequest) (*IngestEventResponse, error)
 	// Stores many events. Every message carries a batch; the one reply comes after
-	// the client half-closes and all of it is committed.
+	// the client half-closes and all of it is acknowledged.
 	//
 	// A bad event never fails its neighbours: the stream ends OK and the summary
 	// says which events failed and why. A message over the limits ends the stream
 	// with INVALID_ARGUMENT; the messages before it are stored all the same. If the
 	// call fails in another way, some messages may be stored: send everything
-	// again, duplicates are recognised by event id.
+	// again, duplicates are recognised by event id. A server that stops ends the
+	// stream with UNAVAILABLE (SHUTTING_DOWN) after what it received is
+	// acknowledged; the metadata of the ErrorInfo says how many events that were:
+	// `acknowledged_events`, from the stream's first on.
 	StreamEvents(grpc.ClientStreamingServer[StreamEventsRequest, StreamEventsResponse]) error
+	// Stores many events over a long time. Every message carries a batch and is
+	// answered by one acknowledgement, in the order of the messages.
+	//
+	// At most 64 messages wait for their acknowledgement; further ones are not read
+	// until the client has taken acknowledgements (HTTP/2 flow control). The stream
+	// ends OK after the client half-closes and everything is acknowledged. If it
+	// ends otherwise, go on in a new call with the first message that was not
+	// acknowledged: what the server stored of it before is recognised by event id.
+	// A server that stops acknowledges what it received and ends the stream with
+	// UNAVAILABLE (SHUTTING_DOWN); a full one with RESOURCE_EXHAUSTED.
+	PipeEvents(grpc.BidiStreamingServer[PipeEventsRequest, PipeEventsResponse]) error
 	mustEmbedUnimplementedIngestServiceServer()
 }
 
@@ -125,6 +173,9 @@ func (UnimplementedIngestServiceServer) IngestEvent(context.Context, *IngestEven
 }
 func (UnimplementedIngestServiceServer) StreamEvents(grpc.ClientStreamingServer[StreamEventsRequest, StreamEventsResponse]) error {
 	return status.Error(codes.Unimplemented, "method StreamEvents not implemented")
+}
+func (UnimplementedIngestServiceServer) PipeEvents(grpc.BidiStreamingServer[PipeEventsRequest, PipeEventsResponse]) error {
+	return status.Error(codes.Unimplemented, "method PipeEvents not implemented")
 }
 func (UnimplementedIngestServiceServer) mustEmbedUnimplementedIngestServiceServer() {}
 func (UnimplementedIngestServiceServer) testEmbeddedByValue()                       {}
@@ -172,6 +223,13 @@ func _IngestService_StreamEvents_Handler(srv interface{}, stream grpc.ServerStre
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type IngestService_StreamEventsServer = grpc.ClientStreamingServer[StreamEventsRequest, StreamEventsResponse]
 
+func _IngestService_PipeEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(IngestServiceServer).PipeEvents(&grpc.GenericServerStream[PipeEventsRequest, PipeEventsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type IngestService_PipeEventsServer = grpc.BidiStreamingServer[PipeEventsRequest, PipeEventsResponse]
+
 // IngestService_ServiceDesc is the grpc.ServiceDesc for IngestService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -188,6 +246,12 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "StreamEvents",
 			Handler:       _IngestService_StreamEvents_Handler,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "PipeEvents",
+			Handler:       _IngestService_PipeEvents_Handler,
+			ServerStreams: true,
 			ClientStreams: true,
 		},
 	},

@@ -6,13 +6,15 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { StoredEvent } from "./event_pb.js";
+import { file_tallymark_v1_event } from "./event_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file tallymark/v1/admin_service.proto.
  */
 export const file_tallymark_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWxseW1hcmsvdjEvYWRtaW5fc2VydmljZS5wcm90bxIMdGFsbHltYXJrLnYxIpYCCghQcm9wZXJ0eRIMCgRuYW1lGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIRCgl0aW1lX3pvbmUYAyABKAkSGwoOcmV0ZW50aW9uX2RheXMYBCABKAVIAIgBARIuCgtzZXNzaW9uX2dhcBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCglpcF9wb2xpY3kYBiABKA4yFi50YWxseW1hcmsudjEuSXBQb2xpY3kSFwoPYWxsb3dlZF9vcmlnaW5zGAcgAygJEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRCg9fcmV0ZW50aW9uX2RheXMiQQoVQ3JlYXRlUHJvcGVydHlSZXF1ZXN0EigKCHByb3BlcnR5GAEgASgLMhYudGFsbHltYXJrLnYxLlByb3BlcnR5IkIKFkNyZWF0ZVByb3BlcnR5UmVzcG9uc2USKAoIcHJvcGVydHkYASABKAsyFi50YWxseW1hcmsudjEuUHJvcGVydHkiIgoSR2V0UHJvcGVydHlSZXF1ZXN0EgwKBG5hbWUYASABKAkiPwoTR2V0UHJvcGVydHlSZXNwb25zZRIoCghwcm9wZXJ0eRgBIAEoCzIWLnRhbGx5bWFyay52MS5Qcm9wZXJ0eSI+ChVMaXN0UHJvcGVydGllc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiXQoWTGlzdFByb3BlcnRpZXNSZXNwb25zZRIqCgpwcm9wZXJ0aWVzGAEgAygLMhYudGFsbHltYXJrLnYxLlByb3BlcnR5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJyChVVcGRhdGVQcm9wZXJ0eVJlcXVlc3QSKAoIcHJvcGVydHkYASABKAsyFi50YWxseW1hcmsudjEuUHJvcGVydHkSLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIkIKFlVwZGF0ZVByb3BlcnR5UmVzcG9uc2USKAoIcHJvcGVydHkYASABKAsyFi50YWxseW1hcmsudjEuUHJvcGVydHkivQEKA0tleRIOCgZrZXlfaWQYASABKAkSIwoEa2luZBgCIAEoDjIVLnRhbGx5bWFyay52MS5LZXlLaW5kEhAKCHByb3BlcnR5GAMgASgJEg0KBWxhYmVsGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWAoQQ3JlYXRlS2V5UmVxdWVzdBIjCgRraW5kGAEgASgOMhUudGFsbHltYXJrLnYxLktleUtpbmQSEAoIcHJvcGVydHkYAiABKAkSDQoFbGFiZWwYAyABKAkiQwoRQ3JlYXRlS2V5UmVzcG9uc2USHgoDa2V5GAEgASgLMhEudGFsbHltYXJrLnYxLktleRIOCgZzZWNyZXQYAiABKAkiYwoPTGlzdEtleXNSZXF1ZXN0EhAKCHByb3BlcnR5GAEgASgJEhcKD2luY2x1ZGVfcmV2b2tlZBgCIAEoCBIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJMChBMaXN0S2V5c1Jlc3BvbnNlEh8KBGtleXMYASADKAsyES50YWxseW1hcmsudjEuS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIiChBSZXZva2VLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCSIzChFSZXZva2VLZXlSZXNwb25zZRIeCgNrZXkYASABKAsyES50YWxseW1hcmsudjEuS2V5KmUKCElwUG9saWN5EhkKFUlQX1BPTElDWV9VTlNQRUNJRklFRBAAEhYKEklQX1BPTElDWV9UUlVOQ0FURRABEhIKDklQX1BPTElDWV9EUk9QEAISEgoOSVBfUE9MSUNZX0tFRVAQAypeCgdLZXlLaW5kEhgKFEtFWV9LSU5EX1VOU1BFQ0lGSUVEEAASEgoOS0VZX0tJTkRfV1JJVEUQARIRCg1LRVlfS0lORF9SRUFEEAISEgoOS0VZX0tJTkRfQURNSU4QAzLgBAoMQWRtaW5TZXJ2aWNlElsKDkNyZWF0ZVByb3BlcnR5EiMudGFsbHltYXJrLnYxLkNyZWF0ZVByb3BlcnR5UmVxdWVzdBokLnRhbGx5bWFyay52MS5DcmVhdGVQcm9wZXJ0eVJlc3BvbnNlElIKC0dldFByb3BlcnR5EiAudGFsbHltYXJrLnYxLkdldFByb3BlcnR5UmVxdWVzdBohLnRhbGx5bWFyay52MS5HZXRQcm9wZXJ0eVJlc3BvbnNlElsKDkxpc3RQcm9wZXJ0aWVzEiMudGFsbHltYXJrLnYxLkxpc3RQcm9wZXJ0aWVzUmVxdWVzdBokLnRhbGx5bWFyay52MS5MaXN0UHJvcGVydGllc1Jlc3BvbnNlElsKDlVwZGF0ZVByb3BlcnR5EiMudGFsbHltYXJrLnYxLlVwZGF0ZVByb3BlcnR5UmVxdWVzdBokLnRhbGx5bWFyay52MS5VcGRhdGVQcm9wZXJ0eVJlc3BvbnNlEkwKCUNyZWF0ZUtleRIeLnRhbGx5bWFyay52MS5DcmVhdGVLZXlSZXF1ZXN0Gh8udGFsbHltYXJrLnYxLkNyZWF0ZUtleVJlc3BvbnNlEkkKCExpc3RLZXlzEh0udGFsbHltYXJrLnYxLkxpc3RLZXlzUmVxdWVzdBoeLnRhbGx5bWFyay52MS5MaXN0S2V5c1Jlc3BvbnNlEkwKCVJldm9rZUtleRIeLnRhbGx5bWFyay52MS5SZXZva2VLZXlSZXF1ZXN0Gh8udGFsbHltYXJrLnYxLlJldm9rZUtleVJlc3BvbnNlQlcKD2lvLnRhbGx5bWFyay52MVABWkJnaXRodWIuY29tL3RhbGx5bWFyay90YWxseW1hcmsvY2xpZW50cy9nby90YWxseW1hcmsvdjE7dGFsbHltYXJrdjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
+  fileDesc("CiB0YWxseW1hcmsvdjEvYWRtaW5fc2VydmljZS5wcm90bxIMdGFsbHltYXJrLnYxIpYCCghQcm9wZXJ0eRIMCgRuYW1lGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIRCgl0aW1lX3pvbmUYAyABKAkSGwoOcmV0ZW50aW9uX2RheXMYBCABKAVIAIgBARIuCgtzZXNzaW9uX2dhcBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCglpcF9wb2xpY3kYBiABKA4yFi50YWxseW1hcmsudjEuSXBQb2xpY3kSFwoPYWxsb3dlZF9vcmlnaW5zGAcgAygJEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRCg9fcmV0ZW50aW9uX2RheXMiQQoVQ3JlYXRlUHJvcGVydHlSZXF1ZXN0EigKCHByb3BlcnR5GAEgASgLMhYudGFsbHltYXJrLnYxLlByb3BlcnR5IkIKFkNyZWF0ZVByb3BlcnR5UmVzcG9uc2USKAoIcHJvcGVydHkYASABKAsyFi50YWxseW1hcmsudjEuUHJvcGVydHkiIgoSR2V0UHJvcGVydHlSZXF1ZXN0EgwKBG5hbWUYASABKAkiPwoTR2V0UHJvcGVydHlSZXNwb25zZRIoCghwcm9wZXJ0eRgBIAEoCzIWLnRhbGx5bWFyay52MS5Qcm9wZXJ0eSI+ChVMaXN0UHJvcGVydGllc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiXQoWTGlzdFByb3BlcnRpZXNSZXNwb25zZRIqCgpwcm9wZXJ0aWVzGAEgAygLMhYudGFsbHltYXJrLnYxLlByb3BlcnR5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJyChVVcGRhdGVQcm9wZXJ0eVJlcXVlc3QSKAoIcHJvcGVydHkYASABKAsyFi50YWxseW1hcmsudjEuUHJvcGVydHkSLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIkIKFlVwZGF0ZVByb3BlcnR5UmVzcG9uc2USKAoIcHJvcGVydHkYASABKAsyFi50YWxseW1hcmsudjEuUHJvcGVydHkivQEKA0tleRIOCgZrZXlfaWQYASABKAkSIwoEa2luZBgCIAEoDjIVLnRhbGx5bWFyay52MS5LZXlLaW5kEhAKCHByb3BlcnR5GAMgASgJEg0KBWxhYmVsGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWAoQQ3JlYXRlS2V5UmVxdWVzdBIjCgRraW5kGAEgASgOMhUudGFsbHltYXJrLnYxLktleUtpbmQSEAoIcHJvcGVydHkYAiABKAkSDQoFbGFiZWwYAyABKAkiQwoRQ3JlYXRlS2V5UmVzcG9uc2USHgoDa2V5GAEgASgLMhEudGFsbHltYXJrLnYxLktleRIOCgZzZWNyZXQYAiABKAkiYwoPTGlzdEtleXNSZXF1ZXN0EhAKCHByb3BlcnR5GAEgASgJEhcKD2luY2x1ZGVfcmV2b2tlZBgCIAEoCBIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJMChBMaXN0S2V5c1Jlc3BvbnNlEh8KBGtleXMYASADKAsyES50YWxseW1hcmsudjEuS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIiChBSZXZva2VLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCSIzChFSZXZva2VLZXlSZXNwb25zZRIeCgNrZXkYASABKAsyES50YWxseW1hcmsudjEuS2V5IpkBCgpEZWFkTGV0dGVyEg4KBm51bWJlchgBIAEoAxIQCghwcm9wZXJ0eRgCIAEoCRIvCgtyZWZ1c2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAQgASgJEigKBWV2ZW50GAUgASgLMhkudGFsbHltYXJrLnYxLlN0b3JlZEV2ZW50IlEKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSEAoIcHJvcGVydHkYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiYgoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USLgoMZGVhZF9sZXR0ZXJzGAEgAygLMhgudGFsbHltYXJrLnYxLkRlYWRMZXR0ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkUKE0RlYWRMZXR0ZXJTZWxlY3Rpb24SEAoIcHJvcGVydHkYASABKAkSDwoHbnVtYmVycxgCIAMoAxILCgNhbGwYAyABKAgiUAoYUmVwbGF5RGVhZExldHRlcnNSZXF1ZXN0EjQKCXNlbGVjdGlvbhgBIAEoCzIhLnRhbGx5bWFyay52MS5EZWFkTGV0dGVyU2VsZWN0aW9uIi0KGVJlcGxheURlYWRMZXR0ZXJzUmVzcG9uc2USEAoIcmVwbGF5ZWQYASABKAMiTgoWRHJvcERlYWRMZXR0ZXJzUmVxdWVzdBI0CglzZWxlY3Rpb24YASABKAsyIS50YWxseW1hcmsudjEuRGVhZExldHRlclNlbGVjdGlvbiIqChdEcm9wRGVhZExldHRlcnNSZXNwb25zZRIPCgdkcm9wcGVkGAEgASgDKmUKCElwUG9saWN5EhkKFUlQX1BPTElDWV9VTlNQRUNJRklFRBAAEhYKEklQX1BPTElDWV9UUlVOQ0FURRABEhIKDklQX1BPTElDWV9EUk9QEAISEgoOSVBfUE9MSUNZX0tFRVAQAypeCgdLZXlLaW5kEhgKFEtFWV9LSU5EX1VOU1BFQ0lGSUVEEAASEgoOS0VZX0tJTkRfV1JJVEUQARIRCg1LRVlfS0lORF9SRUFEEAISEgoOS0VZX0tJTkRfQURNSU4QAzKGBwoMQWRtaW5TZXJ2aWNlElsKDkNyZWF0ZVByb3BlcnR5EiMudGFsbHltYXJrLnYxLkNyZWF0ZVByb3BlcnR5UmVxdWVzdBokLnRhbGx5bWFyay52MS5DcmVhdGVQcm9wZXJ0eVJlc3BvbnNlElIKC0dldFByb3BlcnR5EiAudGFsbHltYXJrLnYxLkdldFByb3BlcnR5UmVxdWVzdBohLnRhbGx5bWFyay52MS5HZXRQcm9wZXJ0eVJlc3BvbnNlElsKDkxpc3RQcm9wZXJ0aWVzEiMudGFsbHltYXJrLnYxLkxpc3RQcm9wZXJ0aWVzUmVxdWVzdBokLnRhbGx5bWFyay52MS5MaXN0UHJvcGVydGllc1Jlc3BvbnNlElsKDlVwZGF0ZVByb3BlcnR5EiMudGFsbHltYXJrLnYxLlVwZGF0ZVByb3BlcnR5UmVxdWVzdBokLnRhbGx5bWFyay52MS5VcGRhdGVQcm9wZXJ0eVJlc3BvbnNlEkwKCUNyZWF0ZUtleRIeLnRhbGx5bWFyay52MS5DcmVhdGVLZXlSZXF1ZXN0Gh8udGFsbHltYXJrLnYxLkNyZWF0ZUtleVJlc3BvbnNlEkkKCExpc3RLZXlzEh0udGFsbHltYXJrLnYxLkxpc3RLZXlzUmVxdWVzdBoeLnRhbGx5bWFyay52MS5MaXN0S2V5c1Jlc3BvbnNlEkwKCVJldm9rZUtleRIeLnRhbGx5bWFyay52MS5SZXZva2VLZXlSZXF1ZXN0Gh8udGFsbHltYXJrLnYxLlJldm9rZUtleVJlc3BvbnNlEl4KD0xpc3REZWFkTGV0dGVycxIkLnRhbGx5bWFyay52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0GiUudGFsbHltYXJrLnYxLkxpc3REZWFkTGV0dGVyc1Jlc3BvbnNlEmQKEVJlcGxheURlYWRMZXR0ZXJzEiYudGFsbHltYXJrLnYxLlJlcGxheURlYWRMZXR0ZXJzUmVxdWVzdBonLnRhbGx5bWFyay52MS5SZXBsYXlEZWFkTGV0dGVyc1Jlc3BvbnNlEl4KD0Ryb3BEZWFkTGV0dGVycxIkLnRhbGx5bWFyay52MS5Ecm9wRGVhZExldHRlcnNSZXF1ZXN0GiUudGFsbHltYXJrLnYxLkRyb3BEZWFkTGV0dGVyc1Jlc3BvbnNlQlcKD2lvLnRhbGx5bWFyay52MVABWkJnaXRodWIuY29tL3RhbGx5bWFyay90YWxseW1hcmsvY2xpZW50cy9nby90YWxseW1hcmsvdjE7dGFsbHltYXJrdjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_tallymark_v1_event]);
 
 /**
  * One site or product, with events, visitors and keys of its own.
@@ -513,6 +515,238 @@ export const RevokeKeyResponseSchema: GenMessage<RevokeKeyResponse> = /*@__PURE_
   messageDesc(file_tallymark_v1_admin_service, 15);
 
 /**
+ * An acknowledged event that the database refused.
+ *
+ * @generated from message tallymark.v1.DeadLetter
+ */
+export type DeadLetter = Message<"tallymark.v1.DeadLetter"> & {
+  /**
+   * Its number, ascending with the time of the refusal.
+   *
+   * @generated from field: int64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * The property it was sent to.
+   *
+   * @generated from field: string property = 2;
+   */
+  property: string;
+
+  /**
+   * When the database refused it.
+   *
+   * @generated from field: google.protobuf.Timestamp refuse_time = 3;
+   */
+  refuseTime?: Timestamp | undefined;
+
+  /**
+   * What the database said.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * The event as it would have been stored. Absent when this version of the
+   * server cannot read it.
+   *
+   * @generated from field: tallymark.v1.StoredEvent event = 5;
+   */
+  event?: StoredEvent | undefined;
+};
+
+/**
+ * Describes the message tallymark.v1.DeadLetter.
+ * Use `create(DeadLetterSchema)` to create a new message.
+ */
+export const DeadLetterSchema: GenMessage<DeadLetter> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 16);
+
+/**
+ * Request of ListDeadLetters.
+ *
+ * @generated from message tallymark.v1.ListDeadLettersRequest
+ */
+export type ListDeadLettersRequest = Message<"tallymark.v1.ListDeadLettersRequest"> & {
+  /**
+   * The property whose dead letters are listed. Empty: of all that the key may see.
+   *
+   * @generated from field: string property = 1;
+   */
+  property: string;
+
+  /**
+   * Dead letters a page, from 1 to 1,000. Default: 100.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message tallymark.v1.ListDeadLettersRequest.
+ * Use `create(ListDeadLettersRequestSchema)` to create a new message.
+ */
+export const ListDeadLettersRequestSchema: GenMessage<ListDeadLettersRequest> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 17);
+
+/**
+ * Response of ListDeadLetters.
+ *
+ * @generated from message tallymark.v1.ListDeadLettersResponse
+ */
+export type ListDeadLettersResponse = Message<"tallymark.v1.ListDeadLettersResponse"> & {
+  /**
+   * The dead letters.
+   *
+   * @generated from field: repeated tallymark.v1.DeadLetter dead_letters = 1;
+   */
+  deadLetters: DeadLetter[];
+
+  /**
+   * For the next page; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message tallymark.v1.ListDeadLettersResponse.
+ * Use `create(ListDeadLettersResponseSchema)` to create a new message.
+ */
+export const ListDeadLettersResponseSchema: GenMessage<ListDeadLettersResponse> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 18);
+
+/**
+ * Which dead letters are meant: those with these numbers, or all.
+ *
+ * @generated from message tallymark.v1.DeadLetterSelection
+ */
+export type DeadLetterSelection = Message<"tallymark.v1.DeadLetterSelection"> & {
+  /**
+   * The property whose dead letters are meant. Empty: of all that the key may see.
+   *
+   * @generated from field: string property = 1;
+   */
+  property: string;
+
+  /**
+   * Their numbers, at most 1,000. Numbers that do not exist are passed over.
+   *
+   * @generated from field: repeated int64 numbers = 2;
+   */
+  numbers: bigint[];
+
+  /**
+   * All of them, instead of numbers.
+   *
+   * @generated from field: bool all = 3;
+   */
+  all: boolean;
+};
+
+/**
+ * Describes the message tallymark.v1.DeadLetterSelection.
+ * Use `create(DeadLetterSelectionSchema)` to create a new message.
+ */
+export const DeadLetterSelectionSchema: GenMessage<DeadLetterSelection> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 19);
+
+/**
+ * Request of ReplayDeadLetters.
+ *
+ * @generated from message tallymark.v1.ReplayDeadLettersRequest
+ */
+export type ReplayDeadLettersRequest = Message<"tallymark.v1.ReplayDeadLettersRequest"> & {
+  /**
+   * Which ones. Required.
+   *
+   * @generated from field: tallymark.v1.DeadLetterSelection selection = 1;
+   */
+  selection?: DeadLetterSelection | undefined;
+};
+
+/**
+ * Describes the message tallymark.v1.ReplayDeadLettersRequest.
+ * Use `create(ReplayDeadLettersRequestSchema)` to create a new message.
+ */
+export const ReplayDeadLettersRequestSchema: GenMessage<ReplayDeadLettersRequest> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 20);
+
+/**
+ * Response of ReplayDeadLetters.
+ *
+ * @generated from message tallymark.v1.ReplayDeadLettersResponse
+ */
+export type ReplayDeadLettersResponse = Message<"tallymark.v1.ReplayDeadLettersResponse"> & {
+  /**
+   * How many were sent through the log again.
+   *
+   * @generated from field: int64 replayed = 1;
+   */
+  replayed: bigint;
+};
+
+/**
+ * Describes the message tallymark.v1.ReplayDeadLettersResponse.
+ * Use `create(ReplayDeadLettersResponseSchema)` to create a new message.
+ */
+export const ReplayDeadLettersResponseSchema: GenMessage<ReplayDeadLettersResponse> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 21);
+
+/**
+ * Request of DropDeadLetters.
+ *
+ * @generated from message tallymark.v1.DropDeadLettersRequest
+ */
+export type DropDeadLettersRequest = Message<"tallymark.v1.DropDeadLettersRequest"> & {
+  /**
+   * Which ones. Required.
+   *
+   * @generated from field: tallymark.v1.DeadLetterSelection selection = 1;
+   */
+  selection?: DeadLetterSelection | undefined;
+};
+
+/**
+ * Describes the message tallymark.v1.DropDeadLettersRequest.
+ * Use `create(DropDeadLettersRequestSchema)` to create a new message.
+ */
+export const DropDeadLettersRequestSchema: GenMessage<DropDeadLettersRequest> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 22);
+
+/**
+ * Response of DropDeadLetters.
+ *
+ * @generated from message tallymark.v1.DropDeadLettersResponse
+ */
+export type DropDeadLettersResponse = Message<"tallymark.v1.DropDeadLettersResponse"> & {
+  /**
+   * How many were deleted.
+   *
+   * @generated from field: int64 dropped = 1;
+   */
+  dropped: bigint;
+};
+
+/**
+ * Describes the message tallymark.v1.DropDeadLettersResponse.
+ * Use `create(DropDeadLettersResponseSchema)` to create a new message.
+ */
+export const DropDeadLettersResponseSchema: GenMessage<DropDeadLettersResponse> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 23);
+
+/**
  * What is done with the address of a visitor after its country was looked up.
  *
  * @generated from enum tallymark.v1.IpPolicy
@@ -595,7 +829,7 @@ export const KeyKindSchema: GenEnum<KeyKind> = /*@__PURE__*/
   enumDesc(file_tallymark_v1_admin_service, 1);
 
 /**
- * Manages properties and keys. Needs an admin key (`authorization: Bearer
+ * Manages properties, keys and dead letters. Needs an admin key (`authorization: Bearer
  * tma_…`). A server-wide admin key manages everything; an admin key of one
  * property sees and manages that property only.
  *
@@ -672,6 +906,39 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RevokeKeyRequestSchema;
     output: typeof RevokeKeyResponseSchema;
+  },
+  /**
+   * Lists dead letters: acknowledged events that the database refused, each with
+   * its reason, the oldest first.
+   *
+   * @generated from rpc tallymark.v1.AdminService.ListDeadLetters
+   */
+  listDeadLetters: {
+    methodKind: "unary";
+    input: typeof ListDeadLettersRequestSchema;
+    output: typeof ListDeadLettersResponseSchema;
+  },
+  /**
+   * Sends dead letters through the log again, for when the reason is gone. One
+   * that is refused again becomes a dead letter again, under another number. An
+   * event that was stored in the meantime is counted once all the same.
+   *
+   * @generated from rpc tallymark.v1.AdminService.ReplayDeadLetters
+   */
+  replayDeadLetters: {
+    methodKind: "unary";
+    input: typeof ReplayDeadLettersRequestSchema;
+    output: typeof ReplayDeadLettersResponseSchema;
+  },
+  /**
+   * Deletes dead letters for good.
+   *
+   * @generated from rpc tallymark.v1.AdminService.DropDeadLetters
+   */
+  dropDeadLetters: {
+    methodKind: "unary";
+    input: typeof DropDeadLettersRequestSchema;
+    output: typeof DropDeadLettersResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_tallymark_v1_admin_service, 0);

@@ -2,8 +2,8 @@
 // @generated from file tallymark/v1/ingest_service.proto (package tallymark.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Event, EventResult } from "./event_pb.js";
 import { file_tallymark_v1_event } from "./event_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tallymark/v1/ingest_service.proto.
  */
 export const file_tallymark_v1_ingest_service: GenFile = /*@__PURE__*/
-  fileDesc("CiF0YWxseW1hcmsvdjEvaW5nZXN0X3NlcnZpY2UucHJvdG8SDHRhbGx5bWFyay52MSI4ChJJbmdlc3RFdmVudFJlcXVlc3QSIgoFZXZlbnQYASABKAsyEy50YWxseW1hcmsudjEuRXZlbnQiQAoTSW5nZXN0RXZlbnRSZXNwb25zZRIpCgZyZXN1bHQYASABKAsyGS50YWxseW1hcmsudjEuRXZlbnRSZXN1bHQiOgoTU3RyZWFtRXZlbnRzUmVxdWVzdBIjCgZldmVudHMYASADKAsyEy50YWxseW1hcmsudjEuRXZlbnQitwEKFFN0cmVhbUV2ZW50c1Jlc3BvbnNlEhAKCHJlY2VpdmVkGAEgASgEEhAKCGFjY2VwdGVkGAIgASgEEhIKCmR1cGxpY2F0ZXMYAyABKAQSEAoIcmVqZWN0ZWQYBCABKAQSDQoFcmV0cnkYBSABKAQSLAoIZmFpbHVyZXMYBiADKAsyGi50YWxseW1hcmsudjEuRXZlbnRGYWlsdXJlEhgKEGZhaWx1cmVzX29taXR0ZWQYByABKAQiSAoMRXZlbnRGYWlsdXJlEg0KBWluZGV4GAEgASgEEikKBnJlc3VsdBgCIAEoCzIZLnRhbGx5bWFyay52MS5FdmVudFJlc3VsdDK8AQoNSW5nZXN0U2VydmljZRJSCgtJbmdlc3RFdmVudBIgLnRhbGx5bWFyay52MS5Jbmdlc3RFdmVudFJlcXVlc3QaIS50YWxseW1hcmsudjEuSW5nZXN0RXZlbnRSZXNwb25zZRJXCgxTdHJlYW1FdmVudHMSIS50YWxseW1hcmsudjEuU3RyZWFtRXZlbnRzUmVxdWVzdBoiLnRhbGx5bWFyay52MS5TdHJlYW1FdmVudHNSZXNwb25zZSgBQlcKD2lvLnRhbGx5bWFyay52MVABWkJnaXRodWIuY29tL3RhbGx5bWFyay90YWxseW1hcmsvY2xpZW50cy9nby90YWxseW1hcmsvdjE7dGFsbHltYXJrdjFiBnByb3RvMw", [file_tallymark_v1_event]);
+  fileDesc("CiF0YWxseW1hcmsvdjEvaW5nZXN0X3NlcnZpY2UucHJvdG8SDHRhbGx5bWFyay52MSJwChJJbmdlc3RFdmVudFJlcXVlc3QSIgoFZXZlbnQYASABKAsyEy50YWxseW1hcmsudjEuRXZlbnQSNgoPYWNrbm93bGVkZ2VtZW50GAIgASgOMh0udGFsbHltYXJrLnYxLkFja25vd2xlZGdlbWVudCJAChNJbmdlc3RFdmVudFJlc3BvbnNlEikKBnJlc3VsdBgBIAEoCzIZLnRhbGx5bWFyay52MS5FdmVudFJlc3VsdCJyChNTdHJlYW1FdmVudHNSZXF1ZXN0EiMKBmV2ZW50cxgBIAMoCzITLnRhbGx5bWFyay52MS5FdmVudBI2Cg9hY2tub3dsZWRnZW1lbnQYAiABKA4yHS50YWxseW1hcmsudjEuQWNrbm93bGVkZ2VtZW50IrcBChRTdHJlYW1FdmVudHNSZXNwb25zZRIQCghyZWNlaXZlZBgBIAEoBBIQCghhY2NlcHRlZBgCIAEoBBISCgpkdXBsaWNhdGVzGAMgASgEEhAKCHJlamVjdGVkGAQgASgEEg0KBXJldHJ5GAUgASgEEiwKCGZhaWx1cmVzGAYgAygLMhoudGFsbHltYXJrLnYxLkV2ZW50RmFpbHVyZRIYChBmYWlsdXJlc19vbWl0dGVkGAcgASgEIkgKDEV2ZW50RmFpbHVyZRINCgVpbmRleBgBIAEoBBIpCgZyZXN1bHQYAiABKAsyGS50YWxseW1hcmsudjEuRXZlbnRSZXN1bHQihAEKEVBpcGVFdmVudHNSZXF1ZXN0EiMKBmV2ZW50cxgBIAMoCzITLnRhbGx5bWFyay52MS5FdmVudBI2Cg9hY2tub3dsZWRnZW1lbnQYAiABKA4yHS50YWxseW1hcmsudjEuQWNrbm93bGVkZ2VtZW50EhIKCm1lc3NhZ2VfaWQYAyABKAQinQEKElBpcGVFdmVudHNSZXNwb25zZRISCgptZXNzYWdlX2lkGAEgASgEEhAKCGFjY2VwdGVkGAIgASgNEhIKCmR1cGxpY2F0ZXMYAyABKA0SEAoIcmVqZWN0ZWQYBCABKA0SDQoFcmV0cnkYBSABKA0SLAoIZmFpbHVyZXMYBiADKAsyGi50YWxseW1hcmsudjEuRXZlbnRGYWlsdXJlKm0KD0Fja25vd2xlZGdlbWVudBIfChtBQ0tOT1dMRURHRU1FTlRfVU5TUEVDSUZJRUQQABIaChZBQ0tOT1dMRURHRU1FTlRfTE9HR0VEEAESHQoZQUNLTk9XTEVER0VNRU5UX0NPTU1JVFRFRBACMpECCg1Jbmdlc3RTZXJ2aWNlElIKC0luZ2VzdEV2ZW50EiAudGFsbHltYXJrLnYxLkluZ2VzdEV2ZW50UmVxdWVzdBohLnRhbGx5bWFyay52MS5Jbmdlc3RFdmVudFJlc3BvbnNlElcKDFN0cmVhbUV2ZW50cxIhLnRhbGx5bWFyay52MS5TdHJlYW1FdmVudHNSZXF1ZXN0GiIudGFsbHltYXJrLnYxLlN0cmVhbUV2ZW50c1Jlc3BvbnNlKAESUwoKUGlwZUV2ZW50cxIfLnRhbGx5bWFyay52MS5QaXBlRXZlbnRzUmVxdWVzdBogLnRhbGx5bWFyay52MS5QaXBlRXZlbnRzUmVzcG9uc2UoATABQlcKD2lvLnRhbGx5bWFyay52MVABWkJnaXRodWIuY29tL3RhbGx5bWFyay90YWxseW1hcmsvY2xpZW50cy9nby90YWxseW1hcmsvdjE7dGFsbHltYXJrdjFiBnByb3RvMw", [file_tallymark_v1_event]);
 
 /**
  * Request of IngestEvent.
@@ -26,6 +26,13 @@ export type IngestEventRequest = Message<"tallymark.v1.IngestEventRequest"> & {
    * @generated from field: tallymark.v1.Event event = 1;
    */
   event?: Event | undefined;
+
+  /**
+   * What the reply waits for. Default: LOGGED.
+   *
+   * @generated from field: tallymark.v1.Acknowledgement acknowledgement = 2;
+   */
+  acknowledgement: Acknowledgement;
 };
 
 /**
@@ -42,7 +49,7 @@ export const IngestEventRequestSchema: GenMessage<IngestEventRequest> = /*@__PUR
  */
 export type IngestEventResponse = Message<"tallymark.v1.IngestEventResponse"> & {
   /**
-   * What became of the event: ACCEPTED or DUPLICATE.
+   * What became of the event: ACCEPTED, or DUPLICATE if the commit was waited for.
    *
    * @generated from field: tallymark.v1.EventResult result = 1;
    */
@@ -69,6 +76,13 @@ export type StreamEventsRequest = Message<"tallymark.v1.StreamEventsRequest"> & 
    * @generated from field: repeated tallymark.v1.Event events = 1;
    */
   events: Event[];
+
+  /**
+   * What the verdicts on this message wait for. Default: LOGGED.
+   *
+   * @generated from field: tallymark.v1.Acknowledgement acknowledgement = 2;
+   */
+  acknowledgement: Acknowledgement;
 };
 
 /**
@@ -93,14 +107,16 @@ export type StreamEventsResponse = Message<"tallymark.v1.StreamEventsResponse"> 
   received: bigint;
 
   /**
-   * Events stored.
+   * Events stored now. Without waiting for the commit, also those that will turn
+   * out to be duplicates.
    *
    * @generated from field: uint64 accepted = 2;
    */
   accepted: bigint;
 
   /**
-   * Events that were stored before, or came twice in this stream.
+   * Events that were stored before, or came twice in this stream, as far as the
+   * commit was waited for.
    *
    * @generated from field: uint64 duplicates = 3;
    */
@@ -144,13 +160,14 @@ export const StreamEventsResponseSchema: GenMessage<StreamEventsResponse> = /*@_
   messageDesc(file_tallymark_v1_ingest_service, 3);
 
 /**
- * An event of a stream that was not stored.
+ * An event that was not stored.
  *
  * @generated from message tallymark.v1.EventFailure
  */
 export type EventFailure = Message<"tallymark.v1.EventFailure"> & {
   /**
-   * Its place in the stream, counted over all messages from 0.
+   * Its place, from 0: in the whole stream of StreamEvents, in the message of
+   * PipeEvents.
    *
    * @generated from field: uint64 index = 1;
    */
@@ -172,14 +189,148 @@ export const EventFailureSchema: GenMessage<EventFailure> = /*@__PURE__*/
   messageDesc(file_tallymark_v1_ingest_service, 4);
 
 /**
+ * One batch of a PipeEvents call.
+ *
+ * @generated from message tallymark.v1.PipeEventsRequest
+ */
+export type PipeEventsRequest = Message<"tallymark.v1.PipeEventsRequest"> & {
+  /**
+   * The events, with the limits of StreamEventsRequest.
+   *
+   * @generated from field: repeated tallymark.v1.Event events = 1;
+   */
+  events: Event[];
+
+  /**
+   * What the acknowledgement waits for. Default: LOGGED.
+   *
+   * @generated from field: tallymark.v1.Acknowledgement acknowledgement = 2;
+   */
+  acknowledgement: Acknowledgement;
+
+  /**
+   * The client's number of this message, any; its acknowledgement carries it too.
+   * Numbers that go on from call to call make it easy to resume.
+   *
+   * @generated from field: uint64 message_id = 3;
+   */
+  messageId: bigint;
+};
+
+/**
+ * Describes the message tallymark.v1.PipeEventsRequest.
+ * Use `create(PipeEventsRequestSchema)` to create a new message.
+ */
+export const PipeEventsRequestSchema: GenMessage<PipeEventsRequest> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_ingest_service, 5);
+
+/**
+ * The acknowledgement of one message of a PipeEvents call. The four counts add up
+ * to the events of the message.
+ *
+ * @generated from message tallymark.v1.PipeEventsResponse
+ */
+export type PipeEventsResponse = Message<"tallymark.v1.PipeEventsResponse"> & {
+  /**
+   * The number that the client gave the message.
+   *
+   * @generated from field: uint64 message_id = 1;
+   */
+  messageId: bigint;
+
+  /**
+   * As in StreamEventsResponse.
+   *
+   * @generated from field: uint32 accepted = 2;
+   */
+  accepted: number;
+
+  /**
+   * As in StreamEventsResponse.
+   *
+   * @generated from field: uint32 duplicates = 3;
+   */
+  duplicates: number;
+
+  /**
+   * Events that can never be stored as they are.
+   *
+   * @generated from field: uint32 rejected = 4;
+   */
+  rejected: number;
+
+  /**
+   * Events to send again.
+   *
+   * @generated from field: uint32 retry = 5;
+   */
+  retry: number;
+
+  /**
+   * Every event that was rejected or has to be sent again, in order; `index` is
+   * its place in the message. The violations are listed for the first 1,000.
+   *
+   * @generated from field: repeated tallymark.v1.EventFailure failures = 6;
+   */
+  failures: EventFailure[];
+};
+
+/**
+ * Describes the message tallymark.v1.PipeEventsResponse.
+ * Use `create(PipeEventsResponseSchema)` to create a new message.
+ */
+export const PipeEventsResponseSchema: GenMessage<PipeEventsResponse> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_ingest_service, 6);
+
+/**
+ * What an acknowledgement waits for.
+ *
+ * @generated from enum tallymark.v1.Acknowledgement
+ */
+export enum Acknowledgement {
+  /**
+   * Same as ACKNOWLEDGEMENT_LOGGED.
+   *
+   * @generated from enum value: ACKNOWLEDGEMENT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The event is in the server's log, on disk. It survives a crash of the server
+   * and of the database, and is in answers soon after: within a second unless the
+   * server is behind or the database is away. A repeated event is ACCEPTED; it is
+   * found and dropped later.
+   *
+   * @generated from enum value: ACKNOWLEDGEMENT_LOGGED = 1;
+   */
+  LOGGED = 1,
+
+  /**
+   * The event is committed in the database: every later answer counts it, and a
+   * repeated one is told as DUPLICATE. Fails while the database is away.
+   *
+   * @generated from enum value: ACKNOWLEDGEMENT_COMMITTED = 2;
+   */
+  COMMITTED = 2,
+}
+
+/**
+ * Describes the enum tallymark.v1.Acknowledgement.
+ */
+export const AcknowledgementSchema: GenEnum<Acknowledgement> = /*@__PURE__*/
+  enumDesc(file_tallymark_v1_ingest_service, 0);
+
+/**
  * Takes events in. Needs a write key (`authorization: Bearer tmw_…`); events go
  * to the property of that key.
  *
- * When a reply says ACCEPTED the event is committed in the database: it survives
- * a crash of the service and of the database, and every later answer counts it.
+ * A verdict says what became of an event when the acknowledgement that was asked
+ * for was reached: see Acknowledgement. Every acknowledged event is counted
+ * exactly once, whatever crashes and however often it is sent.
  *
  * UNAVAILABLE and RESOURCE_EXHAUSTED with RetryInfo mean "send the same again,
- * with the same event ids"; INVALID_ARGUMENT means "never as it is".
+ * with the same event ids, after that delay"; INVALID_ARGUMENT means "never as it
+ * is".
  *
  * @generated from service tallymark.v1.IngestService
  */
@@ -188,7 +339,8 @@ export const IngestService: GenService<{
    * Stores one event.
    *
    * A bad event is INVALID_ARGUMENT with a BadRequest that lists every field
-   * violation. A repeated one is OK with VERDICT_DUPLICATE.
+   * violation. A repeated one is OK: with VERDICT_DUPLICATE if the commit was
+   * waited for, else with VERDICT_ACCEPTED.
    *
    * @generated from rpc tallymark.v1.IngestService.IngestEvent
    */
@@ -199,13 +351,16 @@ export const IngestService: GenService<{
   },
   /**
    * Stores many events. Every message carries a batch; the one reply comes after
-   * the client half-closes and all of it is committed.
+   * the client half-closes and all of it is acknowledged.
    *
    * A bad event never fails its neighbours: the stream ends OK and the summary
    * says which events failed and why. A message over the limits ends the stream
    * with INVALID_ARGUMENT; the messages before it are stored all the same. If the
    * call fails in another way, some messages may be stored: send everything
-   * again, duplicates are recognised by event id.
+   * again, duplicates are recognised by event id. A server that stops ends the
+   * stream with UNAVAILABLE (SHUTTING_DOWN) after what it received is
+   * acknowledged; the metadata of the ErrorInfo says how many events that were:
+   * `acknowledged_events`, from the stream's first on.
    *
    * @generated from rpc tallymark.v1.IngestService.StreamEvents
    */
@@ -213,6 +368,25 @@ export const IngestService: GenService<{
     methodKind: "client_streaming";
     input: typeof StreamEventsRequestSchema;
     output: typeof StreamEventsResponseSchema;
+  },
+  /**
+   * Stores many events over a long time. Every message carries a batch and is
+   * answered by one acknowledgement, in the order of the messages.
+   *
+   * At most 64 messages wait for their acknowledgement; further ones are not read
+   * until the client has taken acknowledgements (HTTP/2 flow control). The stream
+   * ends OK after the client half-closes and everything is acknowledged. If it
+   * ends otherwise, go on in a new call with the first message that was not
+   * acknowledged: what the server stored of it before is recognised by event id.
+   * A server that stops acknowledges what it received and ends the stream with
+   * UNAVAILABLE (SHUTTING_DOWN); a full one with RESOURCE_EXHAUSTED.
+   *
+   * @generated from rpc tallymark.v1.IngestService.PipeEvents
+   */
+  pipeEvents: {
+    methodKind: "bidi_streaming";
+    input: typeof PipeEventsRequestSchema;
+    output: typeof PipeEventsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_tallymark_v1_ingest_service, 0);

@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from tallymark._generated.tallymark.v1 import event_pb2 as tallymark_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tallymark/v1/admin_service.proto\x12\x0ctallymark.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x02\n\x08Property\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x11\n\ttime_zone\x18\x03 \x01(\t\x12\x1b\n\x0eretention_days\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12.\n\x0bsession_gap\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\tip_policy\x18\x06 \x01(\x0e\x32\x16.tallymark.v1.IpPolicy\x12\x17\n\x0f\x61llowed_origins\x18\x07 \x03(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\n\x0f_retention_days\"A\n\x15\x43reatePropertyRequest\x12(\n\x08property\x18\x01 \x01(\x0b\x32\x16.tallymark.v1.Property\"B\n\x16\x43reatePropertyResponse\x12(\n\x08property\x18\x01 \x01(\x0b\x32\x16.tallymark.v1.Property\"\"\n\x12GetPropertyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x13GetPropertyResponse\x12(\n\x08property\x18\x01 \x01(\x0b\x32\x16.tallymark.v1.Property\">\n\x15ListPropertiesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x16ListPropertiesResponse\x12*\n\nproperties\x18\x01 \x03(\x0b\x32\x16.tallymark.v1.Property\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"r\n\x15UpdatePropertyRequest\x12(\n\x08property\x18\x01 \x01(\x0b\x32\x16.tallymark.v1.Property\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"B\n\x16UpdatePropertyResponse\x12(\n\x08property\x18\x01 \x01(\x0b\x32\x16.tallymark.v1.Property\"\xbd\x01\n\x03Key\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.tallymark.v1.KeyKind\x12\x10\n\x08property\x18\x03 \x01(\t\x12\r\n\x05label\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x10\x43reateKeyRequest\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.tallymark.v1.KeyKind\x12\x10\n\x08property\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\"C\n\x11\x43reateKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.tallymark.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"c\n\x0fListKeysRequest\x12\x10\n\x08property\x18\x01 \x01(\t\x12\x17\n\x0finclude_revoked\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"L\n\x10ListKeysResponse\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.tallymark.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x10RevokeKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"3\n\x11RevokeKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.tallymark.v1.Key*e\n\x08IpPolicy\x12\x19\n\x15IP_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12IP_POLICY_TRUNCATE\x10\x01\x12\x12\n\x0eIP_POLICY_DROP\x10\x02\x12\x12\n\x0eIP_POLICY_KEEP\x10\x03*^\n\x07KeyKind\x12\x18\n\x14KEY_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKEY_KIND_WRITE\x10\x01\x12\x11\n\rKEY_KIND_READ\x10\x02\x12\x12\n\x0eKEY_KIND_ADMIN\x10\x03\x32\xe0\x04\n\x0c\x41\x64minService\x12[\n\x0e\x43reateProperty\x12#.tallymark.v1.CreatePropertyRequest\x1a$.tallymark.v1.CreatePropertyResponse\x12R\n\x0bGetProperty\x12 .tallymark.v1.GetPropertyRequest\x1a!.tallymark.v1.GetPropertyResponse\x12[\n\x0eListProperties\x12#.tallymark.v1.ListPropertiesRequest\x1a$.tallymark.v1.ListPropertiesResponse\x12[\n\x0eUpdateProperty\x12#.tallymark.v1.UpdatePropertyRequest\x1a$.tallymark.v1.UpdatePropertyResponse\x12L\n\tCreateKey\x12\x1e.tallymark.v1.CreateKeyRequest\x1a\x1f.tallymark.v1.CreateKeyResponse\x12I\n\x08ListKeys\x12\x1d.tallymark.v1.ListKeysRequest\x1a\x1e.tallymark.v1.ListKeysResponse\x12L\n\tRevokeKey\x12\x1e.tallymark.v1.RevokeKeyRequest\x1a\x1f.tallymark.v1.RevokeKeyResponseBW\n\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tallymark/v1/admin_service.proto\x12\x0ctallymark.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18tallymark/v1/event.proto\"\x96\x02\n\x08Property\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x11\n\ttime_zone\x18\x03 \x01(\t\x12\x1b\n\x0eretention_days\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12.\n\x0bsession_gap\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\tip_policy\x18\x06 \x01(\x0e\x32\x16.tallymark.v1.IpPolicy\x12\x17\n\x0f\x61llowed_origins\x18\x07 \x03(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\n\x0f_retention_days\"A\n\x15\x43reatePropertyRequest\x12(\n\x08property\x18\x01 \x01(\x0b\x32\x16.tallymark.v1.Property\"B\n\x16\x43reatePropertyResponse\x12(\n\x08property\x18\x01 \x01(\x0b\x32\x16.tallymark.v1.Property\"\"\n\x12GetPropertyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x13GetPropertyResponse\x12(\n\x08property\x18\x01 \x01(\x0b\x32\x16.tallymark.v1.Property\">\n\x15ListPropertiesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x16ListPropertiesResponse\x12*\n\nproperties\x18\x01 \x03(\x0b\x32\x16.tallymark.v1.Property\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"r\n\x15UpdatePropertyRequest\x12(\n\x08property\x18\x01 \x01(\x0b\x32\x16.tallymark.v1.Property\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"B\n\x16UpdatePropertyResponse\x12(\n\x08property\x18\x01 \x01(\x0b\x32\x16.tallymark.v1.Property\"\xbd\x01\n\x03Key\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.tallymark.v1.KeyKind\x12\x10\n\x08property\x18\x03 \x01(\t\x12\r\n\x05label\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x10\x43reateKeyRequest\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.tallymark.v1.KeyKind\x12\x10\n\x08property\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\"C\n\x11\x43reateKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.tallymark.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"c\n\x0fListKeysRequest\x12\x10\n\x08property\x18\x01 \x01(\t\x12\x17\n\x0finclude_revoked\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"L\n\x10ListKeysResponse\x12\x1f\n\x04keys\x18\x01 \x03(\x0b\x32\x11.tallymark.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x10RevokeKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"3\n\x11RevokeKeyResponse\x12\x1e\n\x03key\x18\x01 \x01(\x0b\x32\x11.tallymark.v1.Key\"\x99\x01\n\nDeadLetter\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x10\n\x08property\x18\x02 \x01(\t\x12/\n\x0brefuse_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12(\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x19.tallymark.v1.StoredEvent\"Q\n\x16ListDeadLettersRequest\x12\x10\n\x08property\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x17ListDeadLettersResponse\x12.\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x18.tallymark.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"E\n\x13\x44\x65\x61\x64LetterSelection\x12\x10\n\x08property\x18\x01 \x01(\t\x12\x0f\n\x07numbers\x18\x02 \x03(\x03\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\"P\n\x18ReplayDeadLettersRequest\x12\x34\n\tselection\x18\x01 \x01(\x0b\x32!.tallymark.v1.DeadLetterSelection\"-\n\x19ReplayDeadLettersResponse\x12\x10\n\x08replayed\x18\x01 \x01(\x03\"N\n\x16\x44ropDeadLettersRequest\x12\x34\n\tselection\x18\x01 \x01(\x0b\x32!.tallymark.v1.DeadLetterSelection\"*\n\x17\x44ropDeadLettersResponse\x12\x0f\n\x07\x64ropped\x18\x01 \x01(\x03*e\n\x08IpPolicy\x12\x19\n\x15IP_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12IP_POLICY_TRUNCATE\x10\x01\x12\x12\n\x0eIP_POLICY_DROP\x10\x02\x12\x12\n\x0eIP_POLICY_KEEP\x10\x03*^\n\x07KeyKind\x12\x18\n\x14KEY_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKEY_KIND_WRITE\x10\x01\x12\x11\n\rKEY_KIND_READ\x10\x02\x12\x12\n\x0eKEY_KIND_ADMIN\x10\x03\x32\x86\x07\n\x0c\x41\x64minService\x12[\n\x0e\x43reateProperty\x12#.tallymark.v1.CreatePropertyRequest\x1a$.tallymark.v1.CreatePropertyResponse\x12R\n\x0bGetProperty\x12 .tallymark.v1.GetPropertyRequest\x1a!.tallymark.v1.GetPropertyResponse\x12[\n\x0eListProperties\x12#.tallymark.v1.ListPropertiesRequest\x1a$.tallymark.v1.ListPropertiesResponse\x12[\n\x0eUpdateProperty\x12#.tallymark.v1.UpdatePropertyRequest\x1a$.tallymark.v1.UpdatePropertyResponse\x12L\n\tCreateKey\x12\x1e.tallymark.v1.CreateKeyRequest\x1a\x1f.tallymark.v1.CreateKeyResponse\x12I\n\x08ListKeys\x12\x1d.tallymark.v1.ListKeysRequest\x1a\x1e.tallymark.v1.ListKeysResponse\x12L\n\tRevokeKey\x12\x1e.tallymark.v1.RevokeKeyRequest\x1a\x1f.tallymark.v1.RevokeKeyResponse\x12^\n\x0fListDeadLetters\x12$.tallymark.v1.ListDeadLettersRequest\x1a%.tallymark.v1.ListDeadLettersResponse\x12\x64\n\x11ReplayDeadLetters\x12&.tallymark.v1.ReplayDeadLettersRequest\x1a\'.tallymark.v1.ReplayDeadLettersResponse\x12^\n\x0f\x44ropDeadLetters\x12$.tallymark.v1.DropDeadLettersRequest\x1a%.tallymark.v1.DropDeadLettersResponseBW\n\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,42 +36,58 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tallymark.v1.admin_service_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017io.tallymark.v1P\001ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1'
-  _globals['_IPPOLICY']._serialized_start=1628
-  _globals['_IPPOLICY']._serialized_end=1729
-  _globals['_KEYKIND']._serialized_start=1731
-  _globals['_KEYKIND']._serialized_end=1825
-  _globals['_PROPERTY']._serialized_start=150
-  _globals['_PROPERTY']._serialized_end=428
-  _globals['_CREATEPROPERTYREQUEST']._serialized_start=430
-  _globals['_CREATEPROPERTYREQUEST']._serialized_end=495
-  _globals['_CREATEPROPERTYRESPONSE']._serialized_start=497
-  _globals['_CREATEPROPERTYRESPONSE']._serialized_end=563
-  _globals['_GETPROPERTYREQUEST']._serialized_start=565
-  _globals['_GETPROPERTYREQUEST']._serialized_end=599
-  _globals['_GETPROPERTYRESPONSE']._serialized_start=601
-  _globals['_GETPROPERTYRESPONSE']._serialized_end=664
-  _globals['_LISTPROPERTIESREQUEST']._serialized_start=666
-  _globals['_LISTPROPERTIESREQUEST']._serialized_end=728
-  _globals['_LISTPROPERTIESRESPONSE']._serialized_start=730
-  _globals['_LISTPROPERTIESRESPONSE']._serialized_end=823
-  _globals['_UPDATEPROPERTYREQUEST']._serialized_start=825
-  _globals['_UPDATEPROPERTYREQUEST']._serialized_end=939
-  _globals['_UPDATEPROPERTYRESPONSE']._serialized_start=941
-  _globals['_UPDATEPROPERTYRESPONSE']._serialized_end=1007
-  _globals['_KEY']._serialized_start=1010
-  _globals['_KEY']._serialized_end=1199
-  _globals['_CREATEKEYREQUEST']._serialized_start=1201
-  _globals['_CREATEKEYREQUEST']._serialized_end=1289
-  _globals['_CREATEKEYRESPONSE']._serialized_start=1291
-  _globals['_CREATEKEYRESPONSE']._serialized_end=1358
-  _globals['_LISTKEYSREQUEST']._serialized_start=1360
-  _globals['_LISTKEYSREQUEST']._serialized_end=1459
-  _globals['_LISTKEYSRESPONSE']._serialized_start=1461
-  _globals['_LISTKEYSRESPONSE']._serialized_end=1537
-  _globals['_REVOKEKEYREQUEST']._serialized_start=1539
-  _globals['_REVOKEKEYREQUEST']._serialized_end=1573
-  _globals['_REVOKEKEYRESPONSE']._serialized_start=1575
-  _globals['_REVOKEKEYRESPONSE']._serialized_end=1626
-  _globals['_ADMINSERVICE']._serialized_start=1828
-  _globals['_ADMINSERVICE']._serialized_end=2436
+  _globals['_IPPOLICY']._serialized_start=2317
+  _globals['_IPPOLICY']._serialized_end=2418
+  _globals['_KEYKIND']._serialized_start=2420
+  _globals['_KEYKIND']._serialized_end=2514
+  _globals['_PROPERTY']._serialized_start=176
+  _globals['_PROPERTY']._serialized_end=454
+  _globals['_CREATEPROPERTYREQUEST']._serialized_start=456
+  _globals['_CREATEPROPERTYREQUEST']._serialized_end=521
+  _globals['_CREATEPROPERTYRESPONSE']._serialized_start=523
+  _globals['_CREATEPROPERTYRESPONSE']._serialized_end=589
+  _globals['_GETPROPERTYREQUEST']._serialized_start=591
+  _globals['_GETPROPERTYREQUEST']._serialized_end=625
+  _globals['_GETPROPERTYRESPONSE']._serialized_start=627
+  _globals['_GETPROPERTYRESPONSE']._serialized_end=690
+  _globals['_LISTPROPERTIESREQUEST']._serialized_start=692
+  _globals['_LISTPROPERTIESREQUEST']._serialized_end=754
+  _globals['_LISTPROPERTIESRESPONSE']._serialized_start=756
+  _globals['_LISTPROPERTIESRESPONSE']._serialized_end=849
+  _globals['_UPDATEPROPERTYREQUEST']._serialized_start=851
+  _globals['_UPDATEPROPERTYREQUEST']._serialized_end=965
+  _globals['_UPDATEPROPERTYRESPONSE']._serialized_start=967
+  _globals['_UPDATEPROPERTYRESPONSE']._serialized_end=1033
+  _globals['_KEY']._serialized_start=1036
+  _globals['_KEY']._serialized_end=1225
+  _globals['_CREATEKEYREQUEST']._serialized_start=1227
+  _globals['_CREATEKEYREQUEST']._serialized_end=1315
+  _globals['_CREATEKEYRESPONSE']._serialized_start=1317
+  _globals['_CREATEKEYRESPONSE']._serialized_end=1384
+  _globals['_LISTKEYSREQUEST']._serialized_start=1386
+  _globals['_LISTKEYSREQUEST']._serialized_end=1485
+  _globals['_LISTKEYSRESPONSE']._serialized_start=1487
+  _globals['_LISTKEYSRESPONSE']._serialized_end=1563
+  _globals['_REVOKEKEYREQUEST']._serialized_start=1565
+  _globals['_REVOKEKEYREQUEST']._serialized_end=1599
+  _globals['_REVOKEKEYRESPONSE']._serialized_start=1601
+  _globals['_REVOKEKEYRESPONSE']._serialized_end=1652
+  _globals['_DEADLETTER']._serialized_start=1655
+  _globals['_DEADLETTER']._serialized_end=1808
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1810
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1891
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1893
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1991
+  _globals['_DEADLETTERSELECTION']._serialized_start=1993
+  _globals['_DEADLETTERSELECTION']._serialized_end=2062
+  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_start=2064
+  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_end=2144
+  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_start=2146
+  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_end=2191
+  _globals['_DROPDEADLETTERSREQUEST']._serialized_start=2193
+  _globals['_DROPDEADLETTERSREQUEST']._serialized_end=2271
+  _globals['_DROPDEADLETTERSRESPONSE']._serialized_start=2273
+  _globals['_DROPDEADLETTERSRESPONSE']._serialized_end=2315
+  _globals['_ADMINSERVICE']._serialized_start=2517
+  _globals['_ADMINSERVICE']._serialized_end=3419
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """Manages properties and keys. Needs an admin key (`authorization: Bearer
+    """Manages properties, keys and dead letters. Needs an admin key (`authorization: Bearer
     tma_…`). A server-wide admin key manages everything; an admin key of one
     property sees and manages that property only.
     """
@@ -72,10 +72,25 @@ class AdminServiceStub:
                 request_serializer=tallymark_dot_v1_dot_admin__service__pb2.RevokeKeyRequest.SerializeToString,
                 response_deserializer=tallymark_dot_v1_dot_admin__service__pb2.RevokeKeyResponse.FromString,
                 _registered_method=True)
+        self.ListDeadLetters = channel.unary_unary(
+                '/tallymark.v1.AdminService/ListDeadLetters',
+                request_serializer=tallymark_dot_v1_dot_admin__service__pb2.ListDeadLettersRequest.SerializeToString,
+                response_deserializer=tallymark_dot_v1_dot_admin__service__pb2.ListDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.ReplayDeadLetters = channel.unary_unary(
+                '/tallymark.v1.AdminService/ReplayDeadLetters',
+                request_serializer=tallymark_dot_v1_dot_admin__service__pb2.ReplayDeadLettersRequest.SerializeToString,
+                response_deserializer=tallymark_dot_v1_dot_admin__service__pb2.ReplayDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.DropDeadLetters = channel.unary_unary(
+                '/tallymark.v1.AdminService/DropDeadLetters',
+                request_serializer=tallymark_dot_v1_dot_admin__service__pb2.DropDeadLettersRequest.SerializeToString,
+                response_deserializer=tallymark_dot_v1_dot_admin__service__pb2.DropDeadLettersResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
-    """Manages properties and keys. Needs an admin key (`authorization: Bearer
+    """Manages properties, keys and dead letters. Needs an admin key (`authorization: Bearer
     tma_…`). A server-wide admin key manages everything; an admin key of one
     property sees and manages that property only.
     """
@@ -130,6 +145,30 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDeadLetters(self, request, context):
+        """Lists dead letters: acknowledged events that the database refused, each with
+        its reason, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayDeadLetters(self, request, context):
+        """Sends dead letters through the log again, for when the reason is gone. One
+        that is refused again becomes a dead letter again, under another number. An
+        event that was stored in the meantime is counted once all the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropDeadLetters(self, request, context):
+        """Deletes dead letters for good.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -168,6 +207,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=tallymark_dot_v1_dot_admin__service__pb2.RevokeKeyRequest.FromString,
                     response_serializer=tallymark_dot_v1_dot_admin__service__pb2.RevokeKeyResponse.SerializeToString,
             ),
+            'ListDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeadLetters,
+                    request_deserializer=tallymark_dot_v1_dot_admin__service__pb2.ListDeadLettersRequest.FromString,
+                    response_serializer=tallymark_dot_v1_dot_admin__service__pb2.ListDeadLettersResponse.SerializeToString,
+            ),
+            'ReplayDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDeadLetters,
+                    request_deserializer=tallymark_dot_v1_dot_admin__service__pb2.ReplayDeadLettersRequest.FromString,
+                    response_serializer=tallymark_dot_v1_dot_admin__service__pb2.ReplayDeadLettersResponse.SerializeToString,
+            ),
+            'DropDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropDeadLetters,
+                    request_deserializer=tallymark_dot_v1_dot_admin__service__pb2.DropDeadLettersRequest.FromString,
+                    response_serializer=tallymark_dot_v1_dot_admin__service__pb2.DropDeadLettersResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'tallymark.v1.AdminService', rpc_method_handlers)
@@ -177,7 +231,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """Manages properties and keys. Needs an admin key (`authorization: Bearer
+    """Manages properties, keys and dead letters. Needs an admin key (`authorization: Bearer
     tma_…`). A server-wide admin key manages everything; an admin key of one
     property sees and manages that property only.
     """
@@ -361,6 +415,87 @@ class AdminService:
             '/tallymark.v1.AdminService/RevokeKey',
             tallymark_dot_v1_dot_admin__service__pb2.RevokeKeyRequest.SerializeToString,
             tallymark_dot_v1_dot_admin__service__pb2.RevokeKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymark.v1.AdminService/ListDeadLetters',
+            tallymark_dot_v1_dot_admin__service__pb2.ListDeadLettersRequest.SerializeToString,
+            tallymark_dot_v1_dot_admin__service__pb2.ListDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymark.v1.AdminService/ReplayDeadLetters',
+            tallymark_dot_v1_dot_admin__service__pb2.ReplayDeadLettersRequest.SerializeToString,
+            tallymark_dot_v1_dot_admin__service__pb2.ReplayDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymark.v1.AdminService/DropDeadLetters',
+            tallymark_dot_v1_dot_admin__service__pb2.DropDeadLettersRequest.SerializeToString,
+            tallymark_dot_v1_dot_admin__service__pb2.DropDeadLettersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """Manages properties and keys. Needs an admin key (`authorization: Bearer
+    """Manages properties, keys and dead letters. Needs an admin key (`authorization: Bearer
     tma_…`). A server-wide admin key manages everything; an admin key of one
     property sees and manages that property only.
     """
@@ -52,10 +52,21 @@ class AdminServiceStub:
     """Lists keys, the oldest first, without their secrets."""
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _admin_service_pb2.RevokeKeyResponse]
     """Revokes a key, within two seconds on every server. Repeating it is OK."""
+    ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeadLettersRequest, _admin_service_pb2.ListDeadLettersResponse]
+    """Lists dead letters: acknowledged events that the database refused, each with
+    its reason, the oldest first.
+    """
+    ReplayDeadLetters: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ReplayDeadLettersRequest, _admin_service_pb2.ReplayDeadLettersResponse]
+    """Sends dead letters through the log again, for when the reason is gone. One
+    that is refused again becomes a dead letter again, under another number. An
+    event that was stored in the meantime is counted once all the same.
+    """
+    DropDeadLetters: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DropDeadLettersRequest, _admin_service_pb2.DropDeadLettersResponse]
+    """Deletes dead letters for good."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """Manages properties and keys. Needs an admin key (`authorization: Bearer
+    """Manages properties, keys and dead letters. Needs an admin key (`authorization: Bearer
     tma_…`). A server-wide admin key manages everything; an admin key of one
     property sees and manages that property only.
     """
@@ -77,9 +88,20 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists keys, the oldest first, without their secrets."""
     RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _admin_service_pb2.RevokeKeyResponse]  # type: ignore[assignment]
     """Revokes a key, within two seconds on every server. Repeating it is OK."""
+    ListDeadLetters: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeadLettersRequest, _admin_service_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
+    """Lists dead letters: acknowledged events that the database refused, each with
+    its reason, the oldest first.
+    """
+    ReplayDeadLetters: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ReplayDeadLettersRequest, _admin_service_pb2.ReplayDeadLettersResponse]  # type: ignore[assignment]
+    """Sends dead letters through the log again, for when the reason is gone. One
+    that is refused again becomes a dead letter again, under another number. An
+    event that was stored in the meantime is counted once all the same.
+    """
+    DropDeadLetters: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DropDeadLettersRequest, _admin_service_pb2.DropDeadLettersResponse]  # type: ignore[assignment]
+    """Deletes dead letters for good."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Manages properties and keys. Needs an admin key (`authorization: Bearer
+    """Manages properties, keys and dead letters. Needs an admin key (`authorization: Bearer
     tma_…`). A server-wide admin key manages everything; an admin key of one
     property sees and manages that property only.
     """
@@ -141,5 +163,34 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.RevokeKeyResponse, _abc.Awaitable[_admin_service_pb2.RevokeKeyResponse]]:
         """Revokes a key, within two seconds on every server. Repeating it is OK."""
+
+    @_abc_1.abstractmethod
+    def ListDeadLetters(
+        self,
+        request: _admin_service_pb2.ListDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListDeadLettersResponse, _abc.Awaitable[_admin_service_pb2.ListDeadLettersResponse]]:
+        """Lists dead letters: acknowledged events that the database refused, each with
+        its reason, the oldest first.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayDeadLetters(
+        self,
+        request: _admin_service_pb2.ReplayDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ReplayDeadLettersResponse, _abc.Awaitable[_admin_service_pb2.ReplayDeadLettersResponse]]:
+        """Sends dead letters through the log again, for when the reason is gone. One
+        that is refused again becomes a dead letter again, under another number. An
+        event that was stored in the meantime is counted once all the same.
+        """
+
+    @_abc_1.abstractmethod
+    def DropDeadLetters(
+        self,
+        request: _admin_service_pb2.DropDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.DropDeadLettersResponse, _abc.Awaitable[_admin_service_pb2.DropDeadLettersResponse]]:
+        """Deletes dead letters for good."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

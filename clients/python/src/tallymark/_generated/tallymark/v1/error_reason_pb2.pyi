@@ -58,12 +58,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED with RetryInfo: more is under way than the server takes."""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 13
     """UNAVAILABLE with RetryInfo: the server is stopping; another, or this one
-    after its restart, will serve.
+    after its restart, will serve. Metadata of StreamEvents:
+    `acknowledged_events`.
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 14
     """INTERNAL: a fault of the server; its log says which."""
     ERROR_REASON_STARTING: _ErrorReason.ValueType  # 15
     """UNAVAILABLE with RetryInfo: the server is not ready yet."""
+    ERROR_REASON_LOG_FULL: _ErrorReason.ValueType  # 16
+    """RESOURCE_EXHAUSTED with RetryInfo: the log is full, since the database has
+    been away or slow for long.
+    """
+    ERROR_REASON_LOG_UNAVAILABLE: _ErrorReason.ValueType  # 17
+    """UNAVAILABLE with RetryInfo: the log cannot be written."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo.reason, there without the prefix
@@ -107,10 +114,17 @@ ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 12
 """RESOURCE_EXHAUSTED with RetryInfo: more is under way than the server takes."""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 13
 """UNAVAILABLE with RetryInfo: the server is stopping; another, or this one
-after its restart, will serve.
+after its restart, will serve. Metadata of StreamEvents:
+`acknowledged_events`.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 14
 """INTERNAL: a fault of the server; its log says which."""
 ERROR_REASON_STARTING: ErrorReason.ValueType  # 15
 """UNAVAILABLE with RetryInfo: the server is not ready yet."""
+ERROR_REASON_LOG_FULL: ErrorReason.ValueType  # 16
+"""RESOURCE_EXHAUSTED with RetryInfo: the log is full, since the database has
+been away or slow for long.
+"""
+ERROR_REASON_LOG_UNAVAILABLE: ErrorReason.ValueType  # 17
+"""UNAVAILABLE with RetryInfo: the log cannot be written."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

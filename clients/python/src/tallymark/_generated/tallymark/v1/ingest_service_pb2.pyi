@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tallymark._generated.tallymark.v1 import event_pb2 as _event_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,42 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Acknowledgement:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AcknowledgementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Acknowledgement.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ACKNOWLEDGEMENT_UNSPECIFIED: _Acknowledgement.ValueType  # 0
+    """Same as ACKNOWLEDGEMENT_LOGGED."""
+    ACKNOWLEDGEMENT_LOGGED: _Acknowledgement.ValueType  # 1
+    """The event is in the server's log, on disk. It survives a crash of the server
+    and of the database, and is in answers soon after: within a second unless the
+    server is behind or the database is away. A repeated event is ACCEPTED; it is
+    found and dropped later.
+    """
+    ACKNOWLEDGEMENT_COMMITTED: _Acknowledgement.ValueType  # 2
+    """The event is committed in the database: every later answer counts it, and a
+    repeated one is told as DUPLICATE. Fails while the database is away.
+    """
+
+class Acknowledgement(_Acknowledgement, metaclass=_AcknowledgementEnumTypeWrapper):
+    """What an acknowledgement waits for."""
+
+ACKNOWLEDGEMENT_UNSPECIFIED: Acknowledgement.ValueType  # 0
+"""Same as ACKNOWLEDGEMENT_LOGGED."""
+ACKNOWLEDGEMENT_LOGGED: Acknowledgement.ValueType  # 1
+"""The event is in the server's log, on disk. It survives a crash of the server
+and of the database, and is in answers soon after: within a second unless the
+server is behind or the database is away. A repeated event is ACCEPTED; it is
+found and dropped later.
+"""
+ACKNOWLEDGEMENT_COMMITTED: Acknowledgement.ValueType  # 2
+"""The event is committed in the database: every later answer counts it, and a
+repeated one is told as DUPLICATE. Fails while the database is away.
+"""
+Global___Acknowledgement: _TypeAlias = Acknowledgement  # noqa: Y015
+
 @_typing.final
 class IngestEventRequest(_message.Message):
     """Request of IngestEvent."""
@@ -26,6 +63,9 @@ class IngestEventRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
+    acknowledgement: Global___Acknowledgement.ValueType
+    """What the reply waits for. Default: LOGGED."""
     @_builtins.property
     def event(self) -> _event_pb2.Event:
         """The event. Required."""
@@ -34,10 +74,11 @@ class IngestEventRequest(_message.Message):
         self,
         *,
         event: _event_pb2.Event | None = ...,
+        acknowledgement: Global___Acknowledgement.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "event", b"event"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -52,7 +93,7 @@ class IngestEventResponse(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def result(self) -> _event_pb2.EventResult:
-        """What became of the event: ACCEPTED or DUPLICATE."""
+        """What became of the event: ACCEPTED, or DUPLICATE if the commit was waited for."""
 
     def __init__(
         self,
@@ -74,6 +115,9 @@ class StreamEventsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENTS_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
+    acknowledgement: Global___Acknowledgement.ValueType
+    """What the verdicts on this message wait for. Default: LOGGED."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """The events: at most 5,000, and at most 4 MiB in the whole message after
@@ -84,10 +128,11 @@ class StreamEventsRequest(_message.Message):
         self,
         *,
         events: _abc.Iterable[_event_pb2.Event] | None = ...,
+        acknowledgement: Global___Acknowledgement.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "events", b"events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -111,9 +156,13 @@ class StreamEventsResponse(_message.Message):
     received: _builtins.int
     """Events received."""
     accepted: _builtins.int
-    """Events stored."""
+    """Events stored now. Without waiting for the commit, also those that will turn
+    out to be duplicates.
+    """
     duplicates: _builtins.int
-    """Events that were stored before, or came twice in this stream."""
+    """Events that were stored before, or came twice in this stream, as far as the
+    commit was waited for.
+    """
     rejected: _builtins.int
     """Events that can never be stored as they are."""
     retry: _builtins.int
@@ -147,14 +196,16 @@ Global___StreamEventsResponse: _TypeAlias = StreamEventsResponse  # noqa: Y015
 
 @_typing.final
 class EventFailure(_message.Message):
-    """An event of a stream that was not stored."""
+    """An event that was not stored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INDEX_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Its place in the stream, counted over all messages from 0."""
+    """Its place, from 0: in the whole stream of StreamEvents, in the message of
+    PipeEvents.
+    """
     @_builtins.property
     def result(self) -> _event_pb2.EventResult:
         """REJECTED or RETRY, with the reasons."""
@@ -172,3 +223,85 @@ class EventFailure(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EventFailure: _TypeAlias = EventFailure  # noqa: Y015
+
+@_typing.final
+class PipeEventsRequest(_message.Message):
+    """One batch of a PipeEvents call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    acknowledgement: Global___Acknowledgement.ValueType
+    """What the acknowledgement waits for. Default: LOGGED."""
+    message_id: _builtins.int
+    """The client's number of this message, any; its acknowledgement carries it too.
+    Numbers that go on from call to call make it easy to resume.
+    """
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """The events, with the limits of StreamEventsRequest."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_event_pb2.Event] | None = ...,
+        acknowledgement: Global___Acknowledgement.ValueType = ...,
+        message_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "events", b"events", "message_id", b"message_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PipeEventsRequest: _TypeAlias = PipeEventsRequest  # noqa: Y015
+
+@_typing.final
+class PipeEventsResponse(_message.Message):
+    """The acknowledgement of one message of a PipeEvents call. The four counts add up
+    to the events of the message.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    DUPLICATES_FIELD_NUMBER: _builtins.int
+    REJECTED_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.int
+    """The number that the client gave the message."""
+    accepted: _builtins.int
+    """As in StreamEventsResponse."""
+    duplicates: _builtins.int
+    """As in StreamEventsResponse."""
+    rejected: _builtins.int
+    """Events that can never be stored as they are."""
+    retry: _builtins.int
+    """Events to send again."""
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventFailure]:
+        """Every event that was rejected or has to be sent again, in order; `index` is
+        its place in the message. The violations are listed for the first 1,000.
+        """
+
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.int = ...,
+        accepted: _builtins.int = ...,
+        duplicates: _builtins.int = ...,
+        rejected: _builtins.int = ...,
+        retry: _builtins.int = ...,
+        failures: _abc.Iterable[Global___EventFailure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "duplicates", b"duplicates", "failures", b"failures", "message_id", b"message_id", "rejected", b"rejected", "retry", b"retry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PipeEventsResponse: _TypeAlias = PipeEventsResponse  # noqa: Y015

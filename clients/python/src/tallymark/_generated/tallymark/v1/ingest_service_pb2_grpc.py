@@ -29,11 +29,13 @@ class IngestServiceStub:
     """Takes events in. Needs a write key (`authorization: Bearer tmw_…`); events go
     to the property of that key.
 
-    When a reply says ACCEPTED the event is committed in the database: it survives
-    a crash of the service and of the database, and every later answer counts it.
+    A verdict says what became of an event when the acknowledgement that was asked
+    for was reached: see Acknowledgement. Every acknowledged event is counted
+    exactly once, whatever crashes and however often it is sent.
 
     UNAVAILABLE and RESOURCE_EXHAUSTED with RetryInfo mean "send the same again,
-    with the same event ids"; INVALID_ARGUMENT means "never as it is".
+    with the same event ids, after that delay"; INVALID_ARGUMENT means "never as it
+    is".
     """
 
     def __init__(self, channel):
@@ -52,24 +54,32 @@ class IngestServiceStub:
                 request_serializer=tallymark_dot_v1_dot_ingest__service__pb2.StreamEventsRequest.SerializeToString,
                 response_deserializer=tallymark_dot_v1_dot_ingest__service__pb2.StreamEventsResponse.FromString,
                 _registered_method=True)
+        self.PipeEvents = channel.stream_stream(
+                '/tallymark.v1.IngestService/PipeEvents',
+                request_serializer=tallymark_dot_v1_dot_ingest__service__pb2.PipeEventsRequest.SerializeToString,
+                response_deserializer=tallymark_dot_v1_dot_ingest__service__pb2.PipeEventsResponse.FromString,
+                _registered_method=True)
 
 
 class IngestServiceServicer:
     """Takes events in. Needs a write key (`authorization: Bearer tmw_…`); events go
     to the property of that key.
 
-    When a reply says ACCEPTED the event is committed in the database: it survives
-    a crash of the service and of the database, and every later answer counts it.
+    A verdict says what became of an event when the acknowledgement that was asked
+    for was reached: see Acknowledgement. Every acknowledged event is counted
+    exactly once, whatever crashes and however often it is sent.
 
     UNAVAILABLE and RESOURCE_EXHAUSTED with RetryInfo mean "send the same again,
-    with the same event ids"; INVALID_ARGUMENT means "never as it is".
+    with the same event ids, after that delay"; INVALID_ARGUMENT means "never as it
+    is".
     """
 
     def IngestEvent(self, request, context):
         """Stores one event.
 
         A bad event is INVALID_ARGUMENT with a BadRequest that lists every field
-        violation. A repeated one is OK with VERDICT_DUPLICATE.
+        violation. A repeated one is OK: with VERDICT_DUPLICATE if the commit was
+        waited for, else with VERDICT_ACCEPTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,13 +87,32 @@ class IngestServiceServicer:
 
     def StreamEvents(self, request_iterator, context):
         """Stores many events. Every message carries a batch; the one reply comes after
-        the client half-closes and all of it is committed.
+        the client half-closes and all of it is acknowledged.
 
         A bad event never fails its neighbours: the stream ends OK and the summary
         says which events failed and why. A message over the limits ends the stream
         with INVALID_ARGUMENT; the messages before it are stored all the same. If the
         call fails in another way, some messages may be stored: send everything
-        again, duplicates are recognised by event id.
+        again, duplicates are recognised by event id. A server that stops ends the
+        stream with UNAVAILABLE (SHUTTING_DOWN) after what it received is
+        acknowledged; the metadata of the ErrorInfo says how many events that were:
+        `acknowledged_events`, from the stream's first on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PipeEvents(self, request_iterator, context):
+        """Stores many events over a long time. Every message carries a batch and is
+        answered by one acknowledgement, in the order of the messages.
+
+        At most 64 messages wait for their acknowledgement; further ones are not read
+        until the client has taken acknowledgements (HTTP/2 flow control). The stream
+        ends OK after the client half-closes and everything is acknowledged. If it
+        ends otherwise, go on in a new call with the first message that was not
+        acknowledged: what the server stored of it before is recognised by event id.
+        A server that stops acknowledges what it received and ends the stream with
+        UNAVAILABLE (SHUTTING_DOWN); a full one with RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,6 +131,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     request_deserializer=tallymark_dot_v1_dot_ingest__service__pb2.StreamEventsRequest.FromString,
                     response_serializer=tallymark_dot_v1_dot_ingest__service__pb2.StreamEventsResponse.SerializeToString,
             ),
+            'PipeEvents': grpc.stream_stream_rpc_method_handler(
+                    servicer.PipeEvents,
+                    request_deserializer=tallymark_dot_v1_dot_ingest__service__pb2.PipeEventsRequest.FromString,
+                    response_serializer=tallymark_dot_v1_dot_ingest__service__pb2.PipeEventsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'tallymark.v1.IngestService', rpc_method_handlers)
@@ -114,11 +148,13 @@ class IngestService:
     """Takes events in. Needs a write key (`authorization: Bearer tmw_…`); events go
     to the property of that key.
 
-    When a reply says ACCEPTED the event is committed in the database: it survives
-    a crash of the service and of the database, and every later answer counts it.
+    A verdict says what became of an event when the acknowledgement that was asked
+    for was reached: see Acknowledgement. Every acknowledged event is counted
+    exactly once, whatever crashes and however often it is sent.
 
     UNAVAILABLE and RESOURCE_EXHAUSTED with RetryInfo mean "send the same again,
-    with the same event ids"; INVALID_ARGUMENT means "never as it is".
+    with the same event ids, after that delay"; INVALID_ARGUMENT means "never as it
+    is".
     """
 
     @staticmethod
@@ -165,6 +201,33 @@ class IngestService:
             '/tallymark.v1.IngestService/StreamEvents',
             tallymark_dot_v1_dot_ingest__service__pb2.StreamEventsRequest.SerializeToString,
             tallymark_dot_v1_dot_ingest__service__pb2.StreamEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PipeEvents(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/tallymark.v1.IngestService/PipeEvents',
+            tallymark_dot_v1_dot_ingest__service__pb2.PipeEventsRequest.SerializeToString,
+            tallymark_dot_v1_dot_ingest__service__pb2.PipeEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,11 +30,13 @@ class IngestServiceStub:
     """Takes events in. Needs a write key (`authorization: Bearer tmw_…`); events go
     to the property of that key.
 
-    When a reply says ACCEPTED the event is committed in the database: it survives
-    a crash of the service and of the database, and every later answer counts it.
+    A verdict says what became of an event when the acknowledgement that was asked
+    for was reached: see Acknowledgement. Every acknowledged event is counted
+    exactly once, whatever crashes and however often it is sent.
 
     UNAVAILABLE and RESOURCE_EXHAUSTED with RetryInfo mean "send the same again,
-    with the same event ids"; INVALID_ARGUMENT means "never as it is".
+    with the same event ids, after that delay"; INVALID_ARGUMENT means "never as it
+    is".
     """
 
     @_typing.overload
@@ -45,17 +47,33 @@ class IngestServiceStub:
     """Stores one event.
 
     A bad event is INVALID_ARGUMENT with a BadRequest that lists every field
-    violation. A repeated one is OK with VERDICT_DUPLICATE.
+    violation. A repeated one is OK: with VERDICT_DUPLICATE if the commit was
+    waited for, else with VERDICT_ACCEPTED.
     """
     StreamEvents: _grpc.StreamUnaryMultiCallable[_ingest_service_pb2.StreamEventsRequest, _ingest_service_pb2.StreamEventsResponse]
     """Stores many events. Every message carries a batch; the one reply comes after
-    the client half-closes and all of it is committed.
+    the client half-closes and all of it is acknowledged.
 
     A bad event never fails its neighbours: the stream ends OK and the summary
     says which events failed and why. A message over the limits ends the stream
     with INVALID_ARGUMENT; the messages before it are stored all the same. If the
     call fails in another way, some messages may be stored: send everything
-    again, duplicates are recognised by event id.
+    again, duplicates are recognised by event id. A server that stops ends the
+    stream with UNAVAILABLE (SHUTTING_DOWN) after what it received is
+    acknowledged; the metadata of the ErrorInfo says how many events that were:
+    `acknowledged_events`, from the stream's first on.
+    """
+    PipeEvents: _grpc.StreamStreamMultiCallable[_ingest_service_pb2.PipeEventsRequest, _ingest_service_pb2.PipeEventsResponse]
+    """Stores many events over a long time. Every message carries a batch and is
+    answered by one acknowledgement, in the order of the messages.
+
+    At most 64 messages wait for their acknowledgement; further ones are not read
+    until the client has taken acknowledgements (HTTP/2 flow control). The stream
+    ends OK after the client half-closes and everything is acknowledged. If it
+    ends otherwise, go on in a new call with the first message that was not
+    acknowledged: what the server stored of it before is recognised by event id.
+    A server that stops acknowledges what it received and ends the stream with
+    UNAVAILABLE (SHUTTING_DOWN); a full one with RESOURCE_EXHAUSTED.
     """
 
 @_typing.type_check_only
@@ -63,11 +81,13 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """Takes events in. Needs a write key (`authorization: Bearer tmw_…`); events go
     to the property of that key.
 
-    When a reply says ACCEPTED the event is committed in the database: it survives
-    a crash of the service and of the database, and every later answer counts it.
+    A verdict says what became of an event when the acknowledgement that was asked
+    for was reached: see Acknowledgement. Every acknowledged event is counted
+    exactly once, whatever crashes and however often it is sent.
 
     UNAVAILABLE and RESOURCE_EXHAUSTED with RetryInfo mean "send the same again,
-    with the same event ids"; INVALID_ARGUMENT means "never as it is".
+    with the same event ids, after that delay"; INVALID_ARGUMENT means "never as it
+    is".
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -75,28 +95,46 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """Stores one event.
 
     A bad event is INVALID_ARGUMENT with a BadRequest that lists every field
-    violation. A repeated one is OK with VERDICT_DUPLICATE.
+    violation. A repeated one is OK: with VERDICT_DUPLICATE if the commit was
+    waited for, else with VERDICT_ACCEPTED.
     """
     StreamEvents: _aio.StreamUnaryMultiCallable[_ingest_service_pb2.StreamEventsRequest, _ingest_service_pb2.StreamEventsResponse]  # type: ignore[assignment]
     """Stores many events. Every message carries a batch; the one reply comes after
-    the client half-closes and all of it is committed.
+    the client half-closes and all of it is acknowledged.
 
     A bad event never fails its neighbours: the stream ends OK and the summary
     says which events failed and why. A message over the limits ends the stream
     with INVALID_ARGUMENT; the messages before it are stored all the same. If the
     call fails in another way, some messages may be stored: send everything
-    again, duplicates are recognised by event id.
+    again, duplicates are recognised by event id. A server that stops ends the
+    stream with UNAVAILABLE (SHUTTING_DOWN) after what it received is
+    acknowledged; the metadata of the ErrorInfo says how many events that were:
+    `acknowledged_events`, from the stream's first on.
+    """
+    PipeEvents: _aio.StreamStreamMultiCallable[_ingest_service_pb2.PipeEventsRequest, _ingest_service_pb2.PipeEventsResponse]  # type: ignore[assignment]
+    """Stores many events over a long time. Every message carries a batch and is
+    answered by one acknowledgement, in the order of the messages.
+
+    At most 64 messages wait for their acknowledgement; further ones are not read
+    until the client has taken acknowledgements (HTTP/2 flow control). The stream
+    ends OK after the client half-closes and everything is acknowledged. If it
+    ends otherwise, go on in a new call with the first message that was not
+    acknowledged: what the server stored of it before is recognised by event id.
+    A server that stops acknowledges what it received and ends the stream with
+    UNAVAILABLE (SHUTTING_DOWN); a full one with RESOURCE_EXHAUSTED.
     """
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes events in. Needs a write key (`authorization: Bearer tmw_…`); events go
     to the property of that key.
 
-    When a reply says ACCEPTED the event is committed in the database: it survives
-    a crash of the service and of the database, and every later answer counts it.
+    A verdict says what became of an event when the acknowledgement that was asked
+    for was reached: see Acknowledgement. Every acknowledged event is counted
+    exactly once, whatever crashes and however often it is sent.
 
     UNAVAILABLE and RESOURCE_EXHAUSTED with RetryInfo mean "send the same again,
-    with the same event ids"; INVALID_ARGUMENT means "never as it is".
+    with the same event ids, after that delay"; INVALID_ARGUMENT means "never as it
+    is".
     """
 
     @_abc_1.abstractmethod
@@ -108,7 +146,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stores one event.
 
         A bad event is INVALID_ARGUMENT with a BadRequest that lists every field
-        violation. A repeated one is OK with VERDICT_DUPLICATE.
+        violation. A repeated one is OK: with VERDICT_DUPLICATE if the commit was
+        waited for, else with VERDICT_ACCEPTED.
         """
 
     @_abc_1.abstractmethod
@@ -118,13 +157,34 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_service_pb2.StreamEventsResponse, _abc.Awaitable[_ingest_service_pb2.StreamEventsResponse]]:
         """Stores many events. Every message carries a batch; the one reply comes after
-        the client half-closes and all of it is committed.
+        the client half-closes and all of it is acknowledged.
 
         A bad event never fails its neighbours: the stream ends OK and the summary
         says which events failed and why. A message over the limits ends the stream
         with INVALID_ARGUMENT; the messages before it are stored all the same. If the
         call fails in another way, some messages may be stored: send everything
-        again, duplicates are recognised by event id.
+        again, duplicates are recognised by event id. A server that stops ends the
+        stream with UNAVAILABLE (SHUTTING_DOWN) after what it received is
+        acknowledged; the metadata of the ErrorInfo says how many events that were:
+        `acknowledged_events`, from the stream's first on.
+        """
+
+    @_abc_1.abstractmethod
+    def PipeEvents(
+        self,
+        request_iterator: _MaybeAsyncIterator[_ingest_service_pb2.PipeEventsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ingest_service_pb2.PipeEventsResponse], _abc.AsyncIterator[_ingest_service_pb2.PipeEventsResponse]]:
+        """Stores many events over a long time. Every message carries a batch and is
+        answered by one acknowledgement, in the order of the messages.
+
+        At most 64 messages wait for their acknowledgement; further ones are not read
+        until the client has taken acknowledgements (HTTP/2 flow control). The stream
+        ends OK after the client half-closes and everything is acknowledged. If it
+        ends otherwise, go on in a new call with the first message that was not
+        acknowledged: what the server stored of it before is recognised by event id.
+        A server that stops acknowledges what it received and ends the stream with
+        UNAVAILABLE (SHUTTING_DOWN); a full one with RESOURCE_EXHAUSTED.
         """
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,239 @@
+//! The database's memory of what is loaded of a log, and the worker that keeps it and the log short.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Pool, Transaction};
+use tokio::time::MissedTickBehavior;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+use uuid::Uuid;
+
+use crate::error::causes;
+use crate::log::Log;
+use crate::log::disk::Usage;
+use crate::store::{StoreError, pool};
+
+use super::feed::Feed;
+use super::progress::Progress;
+
+/// How long the database may take to merge ranges.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often loaded ranges are merged and the log is trimmed behind them.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// A log and a database that do not belong together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// The log has lost its end.
+    #[error(
+        "the database has {loaded} records of this log, which has only {logged}: the log is an older \
+         copy, or lost its end. Bring the right one back; or, to go on with this one, delete the \
+         file `id` in its directory"
+    )]
+    LogIsOlder {
+        /// The number after the last record that is loaded.
+        loaded: u64,
+        /// The number that the next record gets.
+        logged: u64,
+    },
+    /// The database has lost its end.
+    #[error(
+        "the log begins at record {oldest}, the database has it up to {loaded} only: the database is \
+         an older copy, and the events between are not in the log any more. Bring the right one back; \
+         or, to go on without them, delete the file `id` in the log's directory"
+    )]
+    DatabaseIsOlder {
+        /// The first record that is not loaded.
+        loaded: u64,
+        /// The oldest record of the log.
+        oldest: u64,
+    },
+}
+
+/// Consecutive records of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The log.
+    pub log_id: Uuid,
+    /// The first record's number.
+    pub first: u64,
+    /// How many there are.
+    pub records: usize,
+}
+
+/// Why it is not known what is loaded.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum PositionError {
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What the database has of a log.
+pub async fn load(pool: &Pool, log: &Log) -> Result<Progress, PositionError> {
+    let client = pool.get().await.map_err(StoreError::from)?;
+    let rows = client
+        .query_typed(
+            include_str!("sql/select_positions.sql"),
+            &[(&log.id(), Type::UUID)],
+        )
+        .await
+        .map_err(StoreError::from)?;
+    drop(client);
+    let number = |row: &tokio_postgres::Row, column| {
+        u64::try_from(row.get::<_, i64>(column)).unwrap_or_default()
+    };
+    let ranges = rows.iter().map(|row| (number(row, 0), number(row, 1)));
+    let progress = progress(ranges.collect(), log.usage())?;
+    if rows.is_empty() && progress.low() > 0 {
+        // So that it is known what is loaded even if the first batches are not committed in order.
+        merge(pool, log.id(), progress.low()).await?;
+    }
+    Ok(progress)
+}
+
+fn progress(ranges: Vec<(u64, u64)>, usage: Usage) -> Result<Progress, Mismatch> {
+    if ranges.is_empty() {
+        // A log that this database never met.
+        return Ok(Progress::new(usage.oldest));
+    }
+    let mut progress = Progress::new(0);
+    for (first, next) in ranges {
+        progress.add(first..next);
+    }
+    if progress.high() > usage.next {
+        return Err(Mismatch::LogIsOlder {
+            loaded: progress.high(),
+            logged: usage.next,
+        });
+    }
+    if progress.low() < usage.oldest {
+        return Err(Mismatch::DatabaseIsOlder {
+            loaded: progress.low(),
+            oldest: usage.oldest,
+        });
+    }
+    Ok(progress)
+}
+
+/// Notes, in a batch's own transaction and before anything else in it, that its records are loaded.
+/// False if they are already: then the commit of an earlier attempt succeeded without a reply.
+pub async fn insert(
+    transaction: &Transaction<'_>,
+    place: Place,
+) -> Result<bool, tokio_postgres::Error> {
+    let next = place.first + place.records as u64;
+    let changed = transaction
+        .execute_typed(
+            include_str!("sql/insert_position.sql"),
+            &[
+                (&place.log_id, Type::UUID),
+                (&number(place.first), Type::INT8),
+                (&number(next), Type::INT8),
+            ],
+        )
+        .await?;
+    Ok(changed > 0)
+}
+
+/// As the database holds it; a log that writes a million records a second gets there in 292,000 years.
+pub fn number(sequence: u64) -> i64 {
+    i64::try_from(sequence).unwrap_or(i64::MAX)
+}
+
+/// Merges ranges and trims the log behind them until told to stop. Forgets callers that left, too.
+pub async fn keep(pool: Pool, feed: Feed, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(KEEP_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut kept = None;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        if let Some(reason) = feed.log().failure() {
+            // Ending ends the service: what is on disk is known again once the log is opened anew.
+            error!(reason, "the event log failed");
+            return;
+        }
+        feed.log().sweep();
+        let low = feed.progress().low();
+        if low == 0 || kept == Some(low) {
+            continue;
+        }
+        let merging = merge(&pool, feed.log().id(), low);
+        let merged = tokio::select! {
+            merged = merging => merged,
+            () = stop.cancelled() => return,
+        };
+        if let Err(error) = merged {
+            // The loaders say loudly what is wrong with the database.
+            debug!(error = causes(&error), "loaded ranges could not be merged");
+            continue;
+        }
+        kept = Some(low);
+        if let Err(error) = feed.log().trim(low).await {
+            warn!(%error, "the log could not be trimmed");
+        }
+    }
+}
+
+async fn merge(pool: &Pool, log_id: Uuid, low: u64) -> Result<(), StoreError> {
+    let client = pool.get().await?;
+    let merging = pool::bounded(client, PATIENCE, async |client| {
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&log_id, Type::UUID), (&number(low), Type::INT8)];
+        client
+            .execute_typed(include_str!("sql/merge_positions.sql"), &parameters)
+            .await
+    });
+    match merging.await {
+        Some(merged) => merged.map(drop).map_err(StoreError::from),
+        // The next tick tries again.
+        None => Err(StoreError::TimedOut),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(oldest: u64, next: u64) -> Usage {
+        Usage {
+            used_bytes: 0,
+            max_bytes: 0,
+            oldest,
+            next,
+        }
+    }
+
+    #[test]
+    fn a_log_that_the_database_never_met_is_loaded_from_its_oldest_record_on() {
+        assert_eq!(progress(vec![], usage(7, 9)), Ok(Progress::new(7)));
+    }
+
+    #[test]
+    fn what_other_loaders_finished_is_not_loaded_again() {
+        let progress = progress(vec![(0, 5), (8, 9)], usage(3, 12)).expect("they fit");
+        assert_eq!(progress.gap(0), 5..8);
+        assert_eq!(progress.gap(8), 9..u64::MAX);
+    }
+
+    #[test]
+    fn a_log_and_a_database_that_do_not_belong_together_are_refused() {
+        let older_log = Mismatch::LogIsOlder {
+            loaded: 9,
+            logged: 8,
+        };
+        assert_eq!(progress(vec![(0, 3), (5, 9)], usage(0, 8)), Err(older_log));
+        let older_database = Mismatch::DatabaseIsOlder {
+            loaded: 3,
+            oldest: 4,
+        };
+        assert_eq!(progress(vec![(0, 3)], usage(4, 8)), Err(older_database));
+    }
+}

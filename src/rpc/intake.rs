@@ -1,0 +1,131 @@
+//! A message of events on its way: validated, appended to the log, and settled event by event.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::domain::event::Verdict;
+use crate::enrich::record::Record;
+use crate::error::{ApiError, Violation};
+use crate::log::waiting::Outcome;
+use crate::log::{Acknowledged, Appended, Until};
+use crate::metrics::VerdictCounts;
+use crate::pb::Acknowledgement;
+use crate::validate::event::{self, MAX_EVENTS, Refused};
+
+use super::scope::Scope;
+
+/// What a request's acknowledgement waits for.
+pub fn until(acknowledgement: i32) -> Result<Until, ApiError> {
+    match Acknowledgement::try_from(acknowledgement) {
+        Ok(Acknowledgement::Unspecified | Acknowledgement::Logged) => Ok(Until::Logged),
+        Ok(Acknowledgement::Committed) => Ok(Until::Committed),
+        Err(_) => Err(ApiError::invalid(
+            "acknowledgement",
+            format!("{acknowledgement} is not LOGGED (1) or COMMITTED (2)"),
+        )),
+    }
+}
+
+/// A message whose events are not settled yet.
+#[derive(Debug)]
+pub struct Pending {
+    /// Every event, in order: its id if it was appended, else why not.
+    events: Vec<Result<Uuid, Refused>>,
+    /// `None` when all were refused.
+    appended: Option<Appended>,
+}
+
+impl Pending {
+    /// Validates a message's events and appends those that are valid. Waits while the log's queue is
+    /// full; a log that is full refuses before anything is decoded.
+    pub async fn new(
+        scope: &Scope,
+        encoded_events: Vec<Bytes>,
+        acknowledgement: i32,
+    ) -> Result<Self, ApiError> {
+        let property = scope.property()?;
+        scope.core.log.check_room()?;
+        let until = until(acknowledgement)?;
+        if encoded_events.len() > MAX_EVENTS {
+            let count = encoded_events.len();
+            let fault = format!("{count} events in a message, need at most {MAX_EVENTS}");
+            return Err(ApiError::invalid("events", fault));
+        }
+        let now_us = Timestamp::now().as_microsecond();
+        let mut records: Vec<Record> = Vec::with_capacity(encoded_events.len());
+        let mut events = Vec::with_capacity(encoded_events.len());
+        for encoded in encoded_events {
+            match event::decode(encoded, property, now_us) {
+                Ok(event) => {
+                    events.push(Ok(event.event_id));
+                    records.push(scope.core.enricher.enrich(event, property));
+                }
+                Err(refused) => events.push(Err(refused)),
+            }
+        }
+        let appended = match records.is_empty() {
+            true => None,
+            false => Some(scope.core.log.append(&records, now_us, until).await?),
+        };
+        Ok(Self { events, appended })
+    }
+
+    /// Waits for the acknowledgement. Dropping the future loses nothing.
+    pub async fn acknowledged(&mut self) -> Result<Acknowledged, ApiError> {
+        match &mut self.appended {
+            Some(appended) => appended.acknowledged().await,
+            None => Ok(Acknowledged::Logged),
+        }
+    }
+
+    /// Tells what became of every event, in order, with the id it can be named by; and counts it.
+    pub fn settle(self, acknowledged: Acknowledged, mut tell: impl FnMut(Option<Uuid>, Verdict)) {
+        let mut verdicts = Verdicts::new(acknowledged);
+        let mut counts = VerdictCounts::default();
+        for event in self.events {
+            let (event_id, verdict) = match event {
+                Ok(event_id) => (Some(event_id), verdicts.next()),
+                Err(refused) => (refused.event_id, Verdict::Rejected(refused.violations)),
+            };
+            counts.add(&verdict);
+            tell(event_id, verdict);
+        }
+        counts.record();
+    }
+}
+
+/// The verdicts on appended events, one after the other.
+pub struct Verdicts {
+    is_logged: bool,
+    outcomes: std::vec::IntoIter<Outcome>,
+}
+
+impl Verdicts {
+    /// From what the log says.
+    pub fn new(acknowledged: Acknowledged) -> Self {
+        let is_logged = matches!(acknowledged, Acknowledged::Logged);
+        let outcomes = match acknowledged {
+            Acknowledged::Committed(outcomes) => outcomes,
+            Acknowledged::Logged | Acknowledged::Unconfirmed => Vec::new(),
+        };
+        Self {
+            is_logged,
+            outcomes: outcomes.into_iter(),
+        }
+    }
+
+    /// On the next event.
+    pub fn next(&mut self) -> Verdict {
+        match self.outcomes.next() {
+            Some(Outcome::Stored) => Verdict::Accepted,
+            Some(Outcome::Duplicate) => Verdict::Duplicate,
+            Some(Outcome::DeadLetter) => Verdict::Rejected(vec![Violation::new(
+                "",
+                "the database refused the event; an administrator finds it among the dead letters",
+            )]),
+            None if self.is_logged => Verdict::Accepted,
+            None => Verdict::Retry,
+        }
+    }
+}
