@@ -85,7 +85,13 @@ mod fault_tests;
 #[cfg(test)]
 mod file_tests;
 #[cfg(test)]
+mod kill_tests;
+#[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod space_tests;
 
 pub use self::error::{AppendError, Corruption, OpenError, ReadError};
 pub use self::files::{Directory, Files, LogFile};
