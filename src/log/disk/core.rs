@@ -9,7 +9,9 @@ use tokio::sync::watch;
 
 use super::error::{AppendError, OpenError};
 use super::files::{Files, LogFile, write_all};
-use super::format::{SEGMENT_HEADER, SegmentHeader, encode_record, framed_bytes, segment_name};
+use super::format::{
+    MAX_SEQUENCE, SEGMENT_HEADER, SegmentHeader, encode_record, framed_bytes, segment_name,
+};
 use super::recovery::{Recovered, recover};
 use super::{Settings, Usage};
 
@@ -139,6 +141,10 @@ impl Core {
         let first = self.shared.state().next;
         if bytes == 0 {
             return Ok(first);
+        }
+        // Nobody counts that far: this log started near the end, so somebody made up its files.
+        if records.clone().count() as u64 > MAX_SEQUENCE - first {
+            return Err(AppendError::Failed("no sequence numbers are left".into()));
         }
         if self.active.bytes + bytes > self.shared.settings.segment_bytes {
             self.start_segment()?;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::core::Core;
 use super::fake::{FakeFiles, Faults};
-use super::format::{SegmentHeader, encode_record, segment_name};
+use super::format::{MAX_SEQUENCE, SegmentHeader, encode_record, segment_name};
 use super::model_tests::{SMALL, read_all};
 use super::{AppendError, OpenError, ReadError, Reader, Recovered};
 
@@ -121,6 +121,29 @@ fn another_version_is_refused_by_name() {
         open(disk),
         Err(OpenError::Version { version: 2, .. })
     ));
+}
+
+#[test]
+fn numbers_that_would_overflow_are_refused() {
+    // Made-up files; what is behind the headers makes recovery count on from there.
+    for first in [MAX_SEQUENCE + 1, u64::MAX - 1, u64::MAX] {
+        let mut bytes = SegmentHeader { first, salt: 7 }.encode().to_vec();
+        encode_record(&mut bytes, 7, first, 0, b"last");
+        bytes.extend([0; 50]);
+        let opened = open(Disk::from([(segment_name(first), bytes)]));
+        assert!(matches!(opened, Err(OpenError::Corrupt(place)) if place.sequence == first));
+    }
+
+    let first = MAX_SEQUENCE - 1;
+    let bytes = SegmentHeader { first, salt: 7 }.encode().to_vec();
+    let (mut core, _) = open(Disk::from([(segment_name(first), bytes)])).unwrap();
+    let record = Bytes::from_static(b"one of two");
+    let refused = core.write_group([&record, &record].into_iter());
+    assert!(matches!(refused, Err(AppendError::Failed(_))));
+    assert_eq!(core.write_group([&record].into_iter()), Ok(first));
+    let refused = core.write_group([&record].into_iter());
+    assert!(matches!(refused, Err(AppendError::Failed(_))));
+    assert_eq!(read_all(&core).1, [record]);
 }
 
 #[test]

@@ -55,6 +55,19 @@ async fn a_second_opener_is_refused_until_the_first_has_closed() {
 }
 
 #[tokio::test]
+async fn a_second_opener_is_refused_even_if_the_lock_file_was_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("several/levels/below");
+    let log = open(&path);
+    std::fs::remove_file(path.join("lock")).unwrap();
+    for _again in 0..2 {
+        assert!(matches!(Log::open(&path, SETTINGS), Err(OpenError::InUse)));
+    }
+    log.close().await;
+    open(&path).close().await;
+}
+
+#[tokio::test]
 async fn records_are_there_after_reopening_and_numbers_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(directory.path());

@@ -8,6 +8,8 @@ pub const SEGMENT_HEADER: usize = 28;
 pub const RECORD_HEADER: usize = 20;
 /// A group, and so a record, at most, whatever the settings say.
 pub const MAX_GROUP_BYTES: usize = 256 << 20;
+/// Sequence numbers are below this, so that a position fits a signed number, which is what databases have.
+pub const MAX_SEQUENCE: u64 = i64::MAX as u64;
 /// The version this program writes and reads.
 pub const VERSION: u32 = 1;
 
