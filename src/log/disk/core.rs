@@ -195,9 +195,14 @@ impl Core {
                 return Ok(freed);
             };
             let name = segment_name(oldest.first);
-            if let Err(error) = self.shared.files.remove(&name) {
-                self.shared.state().segments.push_front(oldest);
-                return Err(AppendError::NotWritten(format!("deleting {name}: {error}")));
+            match self.shared.files.remove(&name) {
+                Ok(()) => {}
+                // Somebody was quicker. Trying for ever would leave the log full.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    self.shared.state().segments.push_front(oldest);
+                    return Err(AppendError::NotWritten(format!("deleting {name}: {error}")));
+                }
             }
             // Before the next one goes: else a crash could bring back an older one, and a gap.
             if let Err(error) = self.shared.files.sync() {

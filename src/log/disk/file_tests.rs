@@ -124,6 +124,20 @@ async fn a_full_log_refuses_reads_on_and_takes_more_once_trimmed() {
     assert_eq!(open(directory.path()).usage().next, n + 1);
 }
 
+#[tokio::test]
+async fn a_segment_that_somebody_deleted_does_not_keep_the_log_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(directory.path());
+    let n = fill(&log).await;
+    std::fs::remove_file(directory.path().join("0000000000000000.log")).unwrap();
+    let read = log.reader(0).next_batch(1_000, 10).await;
+    assert!(matches!(read, Err(ReadError::Io(_))));
+    assert!(log.trim(n).await.unwrap() > SETTINGS.max_bytes / 2);
+    assert_eq!(log.append(vec![record(n)]).await, Ok(n));
+    log.close().await;
+    assert_eq!(open(directory.path()).usage().next, n + 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_appends_each_get_their_numbers_and_a_reader_sees_all_in_order() {
     let directory = tempfile::tempdir().unwrap();
