@@ -175,6 +175,33 @@ fn a_payload_that_looks_like_a_record_is_no_proof_of_corruption() {
     assert_eq!(recovered.records, 0);
 }
 
+/// It once took time in proportion to the square of the payload's length: minutes for a group of 8 MB.
+#[test]
+fn a_torn_payload_full_of_headers_of_long_records_is_cut_soon() {
+    const FORGED: u32 = 100_000;
+    let mut forged = Vec::new();
+    for n in 1..FORGED {
+        let mut header = Vec::new();
+        encode_record(&mut header, 0, n.into(), 0, b"");
+        header[..4].copy_from_slice(&((FORGED - n) * 15).to_le_bytes());
+        forged.extend(header);
+    }
+    let mut bytes = SegmentHeader { first: 0, salt: 7 }.encode().to_vec();
+    encode_record(&mut bytes, 7, 0, 0, &forged);
+    bytes.pop();
+    let (core, recovered) = open(Disk::from([(segment_name(0), bytes.clone())])).unwrap();
+    assert_eq!(
+        (recovered.dropped_bytes, recovered.records),
+        (bytes.len() as u64 - 28, 0)
+    );
+    drop(core);
+
+    // And a real one of a later group behind all of these is found.
+    encode_record(&mut bytes, 7, 1, 0, &forged);
+    let opened = open(Disk::from([(segment_name(0), bytes)]));
+    assert!(matches!(opened, Err(OpenError::Corrupt(_))));
+}
+
 #[test]
 fn no_space_is_survived_and_a_failed_fsync_is_not() {
     let files = FakeFiles::new(3);
