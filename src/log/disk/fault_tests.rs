@@ -138,10 +138,10 @@ fn numbers_that_would_overflow_are_refused() {
     let bytes = SegmentHeader { first, salt: 7 }.encode().to_vec();
     let (mut core, _) = open(Disk::from([(segment_name(first), bytes)])).unwrap();
     let record = Bytes::from_static(b"one of two");
-    let refused = core.write_group([&record, &record].into_iter());
+    let refused = core.write_group([&record, &record].into_iter(), |_| {});
     assert!(matches!(refused, Err(AppendError::Failed(_))));
-    assert_eq!(core.write_group([&record].into_iter()), Ok(first));
-    let refused = core.write_group([&record].into_iter());
+    assert_eq!(core.write_group([&record].into_iter(), |_| {}), Ok(first));
+    let refused = core.write_group([&record].into_iter(), |_| {});
     assert!(matches!(refused, Err(AppendError::Failed(_))));
     assert_eq!(read_all(&core).1, [record]);
 }
