@@ -1,7 +1,7 @@
-//! The wire: thin handlers, and the layer in front of them.
+//! The wire: thin handlers, and the layers in front of them.
 //!
 //! ```text
-//!  call ──▶ gate: ready? key? ──▶ service: parse · call · wrap ──▶ reply
+//!  call ──▶ request id ──▶ gate: ready? key? ──▶ service: parse · call · wrap ──▶ reply
 //! ```
 
 pub mod admin;
@@ -11,6 +11,7 @@ pub mod gate;
 pub mod health;
 pub mod ingest;
 pub mod query;
+pub mod request_id;
 pub mod scope;
 pub mod server;
 pub mod stream_batch;

@@ -20,6 +20,7 @@ use super::admin::Admin;
 use super::gate::{Gate, GateLayer};
 use super::ingest::Ingest;
 use super::query::Query;
+use super::request_id::RequestIdLayer;
 use super::wire_limits::MAX_MESSAGE_BYTES;
 
 /// An idle connection is probed after this long, and closed when it does not answer in as long.
@@ -68,6 +69,7 @@ pub async fn serve(
         .max_concurrent_streams(MAX_STREAMS)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .layer(RequestIdLayer)
         .layer(GateLayer(gate))
         .add_service(HealthServer::new(HealthService::from_health_reporter(
             health,
