@@ -32,6 +32,8 @@ use crate::lifecycle::Workers;
 use crate::load::Loader;
 use crate::log;
 use crate::metrics;
+use crate::open_files;
+use crate::rpc::connections::Connections;
 use crate::rpc::gate::{Authentication, DEFAULT_PROPERTY, Gate};
 use crate::rpc::scope::Core;
 use crate::rpc::{health, server};
@@ -47,6 +49,9 @@ const CACHED_AGENTS: usize = 16_384;
 const LOADERS: usize = 2;
 /// Connections of the loaders and the other workers.
 const SERVICE_CONNECTIONS: usize = 4;
+/// Files that are open beside connections of clients and to the database: the log, programs and
+/// listeners, those who read the metrics, with room to spare.
+const OTHER_FILES: usize = 128;
 /// How long workers have to stop.
 const WORKER_BUDGET: Duration = Duration::from_secs(5);
 /// How long calls that are cut off have to tell their callers.
@@ -168,8 +173,10 @@ impl App {
         let mut reporter = tonic_health::server::HealthReporter::new();
         health::set_all(&reporter, tonic_health::ServingStatus::NotServing).await;
         info!(listen = %listener.local_addr().unwrap_or(config.listen), "listening");
+        let connections = Connections::new(max_connections(&config));
         let mut serving = tokio::spawn(server::serve(
             listener,
+            connections.clone(),
             Arc::clone(&gate),
             reporter.clone(),
             closing.clone(),
@@ -199,6 +206,7 @@ impl App {
                         ("service", core.service_pool.clone()),
                     ],
                     log: core.log.clone(),
+                    grpc_connections: Arc::new(move || connections.open()),
                 };
                 if let Some(listener) = metrics_listener {
                     metrics::start();
@@ -259,6 +267,12 @@ impl App {
         info!("stopped");
         outcome
     }
+}
+
+/// Connections of clients, so that files are left for everything else.
+fn max_connections(config: &Config) -> usize {
+    let others = OTHER_FILES + SERVICE_CONNECTIONS + config.pool_size;
+    open_files::limit().saturating_sub(others).max(1)
 }
 
 async fn listen(listen: SocketAddr) -> Result<TcpListener, AppError> {

@@ -8,12 +8,13 @@
 //! | `tallymark_batch_seconds` | histogram | how long writing a batch took, retries included |
 //! | `tallymark_commit_lag_seconds` | histogram | how long the oldest event of a batch waited for its commit |
 //! | `tallymark_in_flight_bytes` | gauge | events received and not committed yet |
+//! | `tallymark_grpc_connections` | gauge | connections of clients |
 //! | `tallymark_connections{pool,state}` | gauge | connections to the database, `idle` or `busy` |
 //!
 //! The recorder is the process's: services in one process, as in tests, add up.
 
 use std::convert::Infallible;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
@@ -41,6 +42,7 @@ const BATCH_EVENTS: &str = "tallymark_batch_events";
 const BATCH_SECONDS: &str = "tallymark_batch_seconds";
 const COMMIT_LAG_SECONDS: &str = "tallymark_commit_lag_seconds";
 const IN_FLIGHT_BYTES: &str = "tallymark_in_flight_bytes";
+const GRPC_CONNECTIONS: &str = "tallymark_grpc_connections";
 const CONNECTIONS: &str = "tallymark_connections";
 
 /// Upper bounds of the buckets of times, in seconds.
@@ -95,6 +97,7 @@ fn install() -> Result<PrometheusHandle, BuildError> {
         Unit::Bytes,
         "Events received and not committed yet."
     );
+    describe_gauge!(GRPC_CONNECTIONS, "Connections of clients.");
     describe_gauge!(CONNECTIONS, "Connections to the database.");
     Ok(handle)
 }
@@ -160,18 +163,24 @@ pub fn record_batch(events: usize, started: Instant, oldest: Instant) {
     histogram!(COMMIT_LAG_SECONDS).record(oldest.elapsed());
 }
 
+/// A figure that is looked up.
+pub type Reading = Arc<dyn Fn() -> usize + Send + Sync>;
+
 /// What is looked at whenever the page is asked for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Gauges {
     /// Connections to the database, by what they are for.
     pub pools: [(&'static str, Pool); 2],
     /// Where events under way are counted.
     pub log: LogWriter,
+    /// Connections of clients.
+    pub grpc_connections: Reading,
 }
 
 impl Gauges {
     fn read(&self) {
         gauge!(IN_FLIGHT_BYTES).set(self.log.in_flight_bytes() as f64);
+        gauge!(GRPC_CONNECTIONS).set((self.grpc_connections)() as f64);
         for (name, pool) in &self.pools {
             let status = pool.status();
             let busy = status.size.saturating_sub(status.available);

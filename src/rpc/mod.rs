@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod codec;
+pub mod connections;
 pub mod convert;
 pub mod gate;
 pub mod health;
