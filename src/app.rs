@@ -35,6 +35,7 @@ use crate::metrics;
 use crate::open_files;
 use crate::rpc::connections::Connections;
 use crate::rpc::gate::{Authentication, DEFAULT_PROPERTY, Gate};
+use crate::rpc::receive::budget::ReceiveBudget;
 use crate::rpc::scope::Core;
 use crate::rpc::{health, server};
 use crate::store::directory::Directory;
@@ -173,10 +174,12 @@ impl App {
         let mut reporter = tonic_health::server::HealthReporter::new();
         health::set_all(&reporter, tonic_health::ServingStatus::NotServing).await;
         info!(listen = %listener.local_addr().unwrap_or(config.listen), "listening");
+        let receiving = ReceiveBudget::new(config.receive_bytes);
         let connections = Connections::new(max_connections(&config));
         let mut serving = tokio::spawn(server::serve(
             listener,
             connections.clone(),
+            Arc::clone(&receiving),
             Arc::clone(&gate),
             reporter.clone(),
             closing.clone(),
@@ -206,6 +209,7 @@ impl App {
                         ("service", core.service_pool.clone()),
                     ],
                     log: core.log.clone(),
+                    receiving_bytes: Arc::new(move || receiving.used_bytes()),
                     grpc_connections: Arc::new(move || connections.open()),
                 };
                 if let Some(listener) = metrics_listener {

@@ -62,6 +62,8 @@ variables! {
         "Milliseconds that an event waits for others to be written with, from 0 to 10,000.";
     IN_FLIGHT_BYTES = "TALLYMARK_IN_FLIGHT_BYTES", "67108864",
         "Bytes of events that are received and not written yet at most, from 8 MiB to 4 GiB; then senders wait.";
+    RECEIVE_BYTES = "TALLYMARK_RECEIVE_BYTES", "67108864",
+        "Bytes of requests that are received and not handled yet at most, from 8 MiB to 4 GiB; then senders wait.";
     QUERY_TIMEOUT_MS = "TALLYMARK_QUERY_TIMEOUT_MS", "30000",
         "Milliseconds that a question may take at most, from 100 to 3,600,000.";
     DRAIN_TIMEOUT_MS = "TALLYMARK_DRAIN_TIMEOUT_MS", "10000",
@@ -150,6 +152,8 @@ pub struct Config {
     pub batch: BatchLimits,
     /// Bytes of events under way at most.
     pub in_flight_bytes: usize,
+    /// Bytes of requests received and not handled at most.
+    pub receive_bytes: usize,
     /// The longest that a question may take.
     pub query_timeout: Duration,
     /// How long open calls have to end when the service stops.
@@ -190,6 +194,7 @@ impl Config {
                 max_age: variables.milliseconds(BATCH_AGE_MS, 2, 0, 10_000)?,
             },
             in_flight_bytes: variables.number(IN_FLIGHT_BYTES, 64 << 20, 8 << 20, 4 << 30)?,
+            receive_bytes: variables.number(RECEIVE_BYTES, 64 << 20, 8 << 20, 4 << 30)?,
             query_timeout: variables.milliseconds(QUERY_TIMEOUT_MS, 30_000, 100, 3_600_000)?,
             drain_timeout: variables.milliseconds(DRAIN_TIMEOUT_MS, 10_000, 0, 600_000)?,
         };
@@ -372,6 +377,8 @@ mod tests {
             (RETENTION_DAYS, "-1"),
             (POOL_SIZE, "0"),
             (BATCH_EVENTS, "many"),
+            (RECEIVE_BYTES, "8388607"),
+            (RECEIVE_BYTES, "4294967297"),
             (WRITE_KEY, "tmr_abc_0123456789abcdef0123456789"),
             (ADMIN_KEY, "secret"),
         ] {

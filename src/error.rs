@@ -117,6 +117,9 @@ pub enum ApiError {
     /// More is under way than the server takes.
     #[error("the server has more under way than it takes; try again")]
     Overloaded,
+    /// The caller began a message and did not go on with it.
+    #[error("the message did not come in time; send it again, faster or in parts")]
+    SenderTooSlow,
     /// The server is not ready yet.
     #[error("the server is starting; try again")]
     Starting,
@@ -157,7 +160,7 @@ impl ApiError {
             Self::NotFound { .. } => Code::NotFound,
             Self::AlreadyExists { .. } => Code::AlreadyExists,
             Self::QueryTimeout { .. } => Code::DeadlineExceeded,
-            Self::Overloaded => Code::ResourceExhausted,
+            Self::Overloaded | Self::SenderTooSlow => Code::ResourceExhausted,
             Self::DatabaseUnavailable | Self::Starting | Self::ShuttingDown => Code::Unavailable,
             Self::Internal => Code::Internal,
         }
@@ -178,6 +181,7 @@ impl ApiError {
             Self::AnswerTooLarge { .. } => "ANSWER_TOO_LARGE",
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::Overloaded => "OVERLOADED",
+            Self::SenderTooSlow => "SENDER_TOO_SLOW",
             Self::Starting => "STARTING",
             Self::ShuttingDown => "SHUTTING_DOWN",
             Self::Internal => "INTERNAL",
@@ -186,9 +190,10 @@ impl ApiError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::DatabaseUnavailable | Self::Starting | Self::ShuttingDown => {
-                Some(Duration::from_secs(1))
-            }
+            Self::DatabaseUnavailable
+            | Self::SenderTooSlow
+            | Self::Starting
+            | Self::ShuttingDown => Some(Duration::from_secs(1)),
             Self::Overloaded => Some(Duration::from_millis(200)),
             Self::InvalidFields(_)
             | Self::MalformedMessage(_)

@@ -8,6 +8,7 @@
 //! | `tallymark_batch_seconds` | histogram | how long writing a batch took, retries included |
 //! | `tallymark_commit_lag_seconds` | histogram | how long the oldest event of a batch waited for its commit |
 //! | `tallymark_in_flight_bytes` | gauge | events received and not committed yet |
+//! | `tallymark_receiving_bytes` | gauge | requests received and not handled yet |
 //! | `tallymark_grpc_connections` | gauge | connections of clients |
 //! | `tallymark_connections{pool,state}` | gauge | connections to the database, `idle` or `busy` |
 //!
@@ -42,6 +43,7 @@ const BATCH_EVENTS: &str = "tallymark_batch_events";
 const BATCH_SECONDS: &str = "tallymark_batch_seconds";
 const COMMIT_LAG_SECONDS: &str = "tallymark_commit_lag_seconds";
 const IN_FLIGHT_BYTES: &str = "tallymark_in_flight_bytes";
+const RECEIVING_BYTES: &str = "tallymark_receiving_bytes";
 const GRPC_CONNECTIONS: &str = "tallymark_grpc_connections";
 const CONNECTIONS: &str = "tallymark_connections";
 
@@ -96,6 +98,11 @@ fn install() -> Result<PrometheusHandle, BuildError> {
         IN_FLIGHT_BYTES,
         Unit::Bytes,
         "Events received and not committed yet."
+    );
+    describe_gauge!(
+        RECEIVING_BYTES,
+        Unit::Bytes,
+        "Requests received and not handled yet."
     );
     describe_gauge!(GRPC_CONNECTIONS, "Connections of clients.");
     describe_gauge!(CONNECTIONS, "Connections to the database.");
@@ -173,6 +180,8 @@ pub struct Gauges {
     pub pools: [(&'static str, Pool); 2],
     /// Where events under way are counted.
     pub log: LogWriter,
+    /// Bytes of requests received and not handled yet.
+    pub receiving_bytes: Reading,
     /// Connections of clients.
     pub grpc_connections: Reading,
 }
@@ -180,6 +189,7 @@ pub struct Gauges {
 impl Gauges {
     fn read(&self) {
         gauge!(IN_FLIGHT_BYTES).set(self.log.in_flight_bytes() as f64);
+        gauge!(RECEIVING_BYTES).set((self.receiving_bytes)() as f64);
         gauge!(GRPC_CONNECTIONS).set((self.grpc_connections)() as f64);
         for (name, pool) in &self.pools {
             let status = pool.status();

@@ -1,7 +1,7 @@
 //! The wire: thin handlers, and the layers in front of them.
 //!
 //! ```text
-//!  call ──▶ request id ──▶ gate: ready? key? ──▶ service: parse · call · wrap ──▶ reply
+//!  call ──▶ request id ──▶ gate: ready? key? ──▶ receive: room? ──▶ service: parse · call · wrap ──▶ reply
 //! ```
 
 pub mod admin;
@@ -12,6 +12,7 @@ pub mod gate;
 pub mod health;
 pub mod ingest;
 pub mod query;
+pub mod receive;
 pub mod request_id;
 pub mod scope;
 pub mod server;

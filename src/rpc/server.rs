@@ -20,6 +20,8 @@ use super::connections::Connections;
 use super::gate::{Gate, GateLayer};
 use super::ingest::Ingest;
 use super::query::Query;
+use super::receive::budget::ReceiveBudget;
+use super::receive::layer::ReceiveLayer;
 use super::request_id::RequestIdLayer;
 use super::wire_limits::MAX_MESSAGE_BYTES;
 
@@ -41,6 +43,7 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 pub async fn serve(
     listener: TcpListener,
     connections: Connections,
+    receiving: Arc<ReceiveBudget>,
     gate: Arc<Gate>,
     health: HealthReporter,
     stop: CancellationToken,
@@ -81,6 +84,7 @@ pub async fn serve(
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .layer(RequestIdLayer)
         .layer(GateLayer(gate))
+        .layer(ReceiveLayer(receiving))
         .add_service(health)
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)

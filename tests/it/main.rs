@@ -19,6 +19,7 @@ mod ingest_unary;
 mod keys;
 mod loadgen;
 mod metrics_page;
+mod overload;
 mod request_ids;
 mod requirements;
 mod retention;

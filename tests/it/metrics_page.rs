@@ -85,10 +85,13 @@ async fn the_page_is_what_prometheus_reads_and_there_is_no_other() {
         "# TYPE tallymark_commit_lag_seconds histogram",
         "tallymark_batch_seconds_bucket{le=\"0.005\"}",
         "tallymark_in_flight_bytes",
+        "tallymark_receiving_bytes",
         "tallymark_connections{pool=\"service\",state=\"idle\"}",
     ] {
         assert!(page.contains(name), "no {name} in:\n{page}");
     }
+    // That of this test, at least.
+    assert!(figure(&app, "tallymark_grpc_connections").await >= 1.0);
     for request_line in ["GET /", "POST /metrics", "GET /metrics/../etc"] {
         let (head, _) = ask(&app, request_line).await;
         assert!(head.starts_with("HTTP/1.1 404"), "{request_line}: {head}");

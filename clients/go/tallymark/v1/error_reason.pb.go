@@ -64,6 +64,9 @@ const (
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 14
 	// UNAVAILABLE with RetryInfo: the server is not ready yet.
 	ErrorReason_ERROR_REASON_STARTING ErrorReason = 15
+	// RESOURCE_EXHAUSTED with RetryInfo: a message was begun and not complete
+	// after 30 s, or it did not go on while others waited for its room.
+	ErrorReason_ERROR_REASON_SENDER_TOO_SLOW ErrorReason = 20
 )
 
 // Enum value maps for ErrorReason.
@@ -85,6 +88,7 @@ var (
 		13: "ERROR_REASON_SHUTTING_DOWN",
 		14: "ERROR_REASON_INTERNAL",
 		15: "ERROR_REASON_STARTING",
+		20: "ERROR_REASON_SENDER_TOO_SLOW",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -103,6 +107,7 @@ var (
 		"ERROR_REASON_SHUTTING_DOWN":        13,
 		"ERROR_REASON_INTERNAL":             14,
 		"ERROR_REASON_STARTING":             15,
+		"ERROR_REASON_SENDER_TOO_SLOW":      20,
 	}
 )
 
@@ -137,7 +142,7 @@ var File_tallymark_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_tallymark_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftallymark/v1/error_reason.proto\x12\ftallymark.v1*\x8b\x04\n" +
+	"\x1ftallymark/v1/error_reason.proto\x12\ftallymark.v1*\xad\x04\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\"\n" +
@@ -155,7 +160,8 @@ const file_tallymark_v1_error_reason_proto_rawDesc = "" +
 	"\x17ERROR_REASON_OVERLOADED\x10\f\x12\x1e\n" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10\r\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x0e\x12\x19\n" +
-	"\x15ERROR_REASON_STARTING\x10\x0fBW\n" +
+	"\x15ERROR_REASON_STARTING\x10\x0f\x12 \n" +
+	"\x1cERROR_REASON_SENDER_TOO_SLOW\x10\x14BW\n" +
 	"\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3"
 
 var (

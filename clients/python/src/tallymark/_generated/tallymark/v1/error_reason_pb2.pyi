@@ -64,6 +64,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INTERNAL: a fault of the server; its log says which."""
     ERROR_REASON_STARTING: _ErrorReason.ValueType  # 15
     """UNAVAILABLE with RetryInfo: the server is not ready yet."""
+    ERROR_REASON_SENDER_TOO_SLOW: _ErrorReason.ValueType  # 20
+    """RESOURCE_EXHAUSTED with RetryInfo: a message was begun and not complete
+    after 30 s, or it did not go on while others waited for its room.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo.reason, there without the prefix
@@ -113,4 +117,8 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 14
 """INTERNAL: a fault of the server; its log says which."""
 ERROR_REASON_STARTING: ErrorReason.ValueType  # 15
 """UNAVAILABLE with RetryInfo: the server is not ready yet."""
+ERROR_REASON_SENDER_TOO_SLOW: ErrorReason.ValueType  # 20
+"""RESOURCE_EXHAUSTED with RetryInfo: a message was begun and not complete
+after 30 s, or it did not go on while others waited for its room.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
