@@ -5,7 +5,11 @@
 //! are shown.
 
 mod baseline;
+mod overload;
 mod queries;
+#[expect(dead_code, reason = "the tests use more of it")]
+#[path = "../../tests/it/support/raw_http2.rs"]
+mod raw_http2;
 mod service;
 
 use std::time::Duration;
@@ -48,7 +52,7 @@ async fn main() -> anyhow::Result<()> {
         let database = baseline::create_database(&server, &format!("bench_{round}")).await?;
         let service = Service::start(&database).await?;
         ingest.push(service.ingest(&messages, CONNECTIONS).await?);
-        peak_memory_mb = peak_memory_mb.max(service.peak_memory_mb()?);
+        peak_memory_mb = peak_memory_mb.max(service.memory_mb("VmHWM")?);
         let copied = baseline::copy_again(&server, &database).await?;
         wide.push(copied.wide);
         narrow.push(copied.narrow);
@@ -85,6 +89,7 @@ async fn main() -> anyhow::Result<()> {
     let service = last.context("no round was run")?;
     service.unary().await?;
     queries::run(&service).await?;
+    overload::run(&service).await?;
     service.stop().await
 }
 
