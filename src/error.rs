@@ -17,8 +17,9 @@ pub const ERROR_DOMAIN: &str = "tallymark";
 pub const MAX_VIOLATIONS: usize = 20;
 
 /// Bytes of all violations of a call's error. An error travels in HTTP/2 headers, which many clients
-/// take up to 8 KiB only; in them it is a third larger (base64), and its text is there too.
-const MAX_VIOLATION_BYTES: usize = 3_072;
+/// take up to 8 KiB only; in them it is a third larger (base64), and its text is there too, and the
+/// call's id twice.
+const MAX_VIOLATION_BYTES: usize = 2_560;
 
 /// A field that breaks a rule, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]

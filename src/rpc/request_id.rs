@@ -100,20 +100,22 @@ fn log_end(headers: &HeaderMap) {
         info.map(|info| info.reason.clone()).unwrap_or_default()
     };
     match code {
-        Code::Internal | Code::Unknown | Code::DataLoss => {
+        // Without a reason it is tonic's word for a client that broke the protocol.
+        Code::Internal if !status.details().is_empty() => {
             error!(?code, reason = reason(), "the call failed");
         }
-        Code::Unavailable | Code::ResourceExhausted => match TURNED_AWAY.ask(Instant::now()) {
-            Some(others) => {
-                warn!(
+        Code::Internal | Code::Unavailable | Code::ResourceExhausted => {
+            match TURNED_AWAY.ask(Instant::now()) {
+                Some(others) => warn!(
                     ?code,
                     reason = reason(),
                     others,
                     "the call was turned away, and others since the last such line"
-                );
+                ),
+                None => debug!(?code, reason = reason(), "the call was turned away"),
             }
-            None => debug!(?code, reason = reason(), "the call was turned away"),
-        },
+        }
+        // A connection that breaks is UNKNOWN to tonic.
         _ => debug!(?code, reason = reason(), "the call was refused"),
     }
 }
