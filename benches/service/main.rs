@@ -5,8 +5,12 @@
 //! are shown.
 
 mod baseline;
+mod overload;
 mod parts;
 mod queries;
+#[expect(dead_code, reason = "the tests use more of it")]
+#[path = "../../tests/it/support/raw_http2.rs"]
+mod raw_http2;
 mod service;
 
 use std::time::Duration;
@@ -52,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
         let took = service.ingest(&messages, CONNECTIONS).await?;
         acknowledged.push(took.acknowledged);
         queryable.push(took.queryable);
-        peak_memory_mb = peak_memory_mb.max(service.peak_memory_mb()?);
+        peak_memory_mb = peak_memory_mb.max(service.memory_mb("VmHWM")?);
         let copied = baseline::copy_again(&server, &database).await?;
         wide.push(copied.wide);
         narrow.push(copied.narrow);
@@ -96,6 +100,7 @@ async fn main() -> anyhow::Result<()> {
     let service = last.context("no round was run")?;
     service.unary().await?;
     queries::run(&service).await?;
+    overload::run(&service).await?;
     service.stop().await
 }
 

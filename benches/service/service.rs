@@ -38,7 +38,8 @@ pub async fn connect(database: &str) -> anyhow::Result<tokio_postgres::Client> {
 pub struct Service {
     data_dir: tempfile::TempDir,
     process: Child,
-    address: String,
+    /// Where it listens.
+    pub address: String,
     /// Connection string of its database.
     pub database: String,
 }
@@ -92,7 +93,8 @@ impl Service {
         bail!("the service stopped")
     }
 
-    async fn channel(&self) -> anyhow::Result<Channel> {
+    /// A new connection.
+    pub async fn channel(&self) -> anyhow::Result<Channel> {
         channel(&self.address).await
     }
 
@@ -214,19 +216,16 @@ impl Service {
         Ok(times)
     }
 
-    /// The most memory that the service had so far, in MB (Linux).
-    pub fn peak_memory_mb(&self) -> anyhow::Result<u64> {
+    /// Memory of the service in MB, by its name in /proc (Linux): `VmRSS` now, `VmHWM` at most so far.
+    pub fn memory_mb(&self, name: &str) -> anyhow::Result<u64> {
         let process_id = self.process.id().context("the service ended")?;
         let status = std::fs::read_to_string(format!("/proc/{process_id}/status"))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kb = peak.and_then(|peak| {
-            peak.trim()
-                .trim_end_matches("kB")
-                .trim()
-                .parse::<u64>()
-                .ok()
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kb = line.and_then(|line| {
+            let number = line.trim_start_matches(':').trim().trim_end_matches("kB");
+            number.trim().parse::<u64>().ok()
         });
-        Ok(kb.context("no peak in /proc")? / 1_024)
+        Ok(kb.context("no such line in /proc")? / 1_024)
     }
 
     /// Stops it in order.

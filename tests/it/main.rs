@@ -19,6 +19,8 @@ mod ingest_unary;
 mod keys;
 mod loadgen;
 mod metrics_page;
+mod overload;
+mod request_ids;
 mod requirements;
 mod retention;
 mod serve_process;

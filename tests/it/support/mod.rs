@@ -6,6 +6,7 @@ mod database;
 mod events;
 mod forwarder;
 mod process;
+pub mod raw_http2;
 pub mod wire;
 
 pub use app::{KeyedChannel, TestApp, key_id};
