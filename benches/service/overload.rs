@@ -114,7 +114,10 @@ async fn p99_of_calls(service: &Service) -> anyhow::Result<Duration> {
                 });
                 let started = Instant::now();
                 client
-                    .ingest_event(pb::IngestEventRequest { event })
+                    .ingest_event(pb::IngestEventRequest {
+                        event,
+                        ..pb::IngestEventRequest::default()
+                    })
                     .await?;
                 times.push(started.elapsed());
             }

@@ -84,7 +84,13 @@ async fn memory_is_bounded_and_others_are_served_whatever_clients_do() {
     assert!(grown < bound, "{} of {} MiB", grown / MIB, bound / MIB);
 
     let event = Some(page_view("never reads", "/"));
-    let message = frame(&pb::IngestEventRequest { event }.encode_to_vec());
+    let message = frame(
+        &pb::IngestEventRequest {
+            event,
+            ..pb::IngestEventRequest::default()
+        }
+        .encode_to_vec(),
+    );
     for _ in 0..NON_READERS {
         let (message, sent) = (message.clone(), sent.clone());
         clients.spawn(async move {
@@ -127,13 +133,21 @@ async fn serve_others(client: &mut IngestServiceClient<Channel>) {
 
 async fn send_one(client: &mut IngestServiceClient<Channel>) {
     let event = Some(page_view("ada", "/"));
-    let sent = client.ingest_event(pb::IngestEventRequest { event }).await;
+    let sent = client
+        .ingest_event(pb::IngestEventRequest {
+            event,
+            ..pb::IngestEventRequest::default()
+        })
+        .await;
     sent.expect("it is served");
 }
 
 async fn send_batch(client: &mut IngestServiceClient<Channel>) {
     let events = (0..200).map(|_| page_view("bob", "/")).collect();
-    let messages = [pb::StreamEventsRequest { events }];
+    let messages = [pb::StreamEventsRequest {
+        events,
+        ..pb::StreamEventsRequest::default()
+    }];
     let summary = client.stream_events(tokio_stream::iter(messages)).await;
     assert_eq!(summary.expect("it is served").into_inner().accepted, 200);
 }

@@ -10,7 +10,10 @@ use uuid::Uuid;
 use crate::support::{ServerProcess, TestApp, TestDatabase, page_view};
 
 fn request(id: Option<&str>, event: Option<pb::Event>) -> Request<pb::IngestEventRequest> {
-    let mut request = Request::new(pb::IngestEventRequest { event });
+    let mut request = Request::new(pb::IngestEventRequest {
+        event,
+        ..pb::IngestEventRequest::default()
+    });
     if let Some(id) = id {
         let id = id.parse().expect("a header");
         request.metadata_mut().insert("x-request-id", id);
