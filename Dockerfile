@@ -30,9 +30,10 @@ ENV TALLYMARK_LISTEN=0.0.0.0:50051
 ENV TALLYMARK_EVENT_LOG_DIR=/var/lib/tallymark/event-log
 VOLUME /var/lib/tallymark
 EXPOSE 50051
-# The start waits for the database and applies migrations, which does not count as failing.
+# The start waits for the database and applies migrations, which does not count as failing. Later events are taken while
+# the database is away, and whoever restarts unhealthy containers would only interrupt that: intake is what is asked for.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
-    CMD ["tallymark", "healthcheck"]
+    CMD ["tallymark", "healthcheck", "--service", "tallymark.v1.IngestService"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tallymark"]
 CMD ["serve"]
