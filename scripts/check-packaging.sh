@@ -36,12 +36,21 @@ esac
 # The port is the same everywhere.
 port=$(sed -n 's/^ *LISTEN = "TALLYMARK_LISTEN", "127\.0\.0\.1:\([0-9]*\)",.*/\1/p' src/config.rs)
 [ "$(instruction EXPOSE)" = "$port" ] || complain "the image exposes another port than $port"
-[ "$(instruction ENV)" = "TALLYMARK_LISTEN=0.0.0.0:$port" ] || complain "the image listens on another port than $port"
+instruction ENV | grep -qx "TALLYMARK_LISTEN=0.0.0.0:$port" || complain "the image listens on another port than $port"
 grep -q "TALLYMARK_LISTEN: 0.0.0.0:$port" compose.yaml || complain "compose.yaml listens on another port than $port"
 
+# The event log outlives the container, on a volume that the image's user may write.
+volume=$(instruction VOLUME)
+instruction ENV | grep -qE "^TALLYMARK_EVENT_LOG_DIR=$volume/." || complain "the event log of the image is not on its volume"
+owner=$(instruction USER | tr : ' ')
+grep -qE "install -d -o ${owner% *} -g ${owner#* } .* $volume\$" Dockerfile || complain "the image's user cannot write $volume"
+log_volume=$(sed -n "s#^ *- \([a-z-]*\):$volume\$#\1#p" compose.yaml)
+[ -n "$log_volume" ] && grep -qx "  $log_volume:" compose.yaml || complain "compose.yaml has no volume at $volume"
+
 # The service reads every variable that it is given, and .env.example has every one that compose.yaml wants.
-for variable in $(sed -n 's/^      \(TALLYMARK_[A-Z_]*\|DATABASE_URL\):.*/\1/p' compose.yaml); do
-    grep -q "= \"$variable\"," src/config.rs || complain "compose.yaml sets $variable, which the service does not read"
+for variable in $(sed -n 's/^      \(TALLYMARK_[A-Z_]*\|DATABASE_URL\):.*/\1/p' compose.yaml) \
+    $(instruction ENV | cut -d= -f1); do
+    grep -q "= \"$variable\"," src/config.rs || complain "a container sets $variable, which the service does not read"
 done
 wanted=$(grep -oE '\$\{[A-Z_]+' compose.yaml | cut -c3- | sort -u)
 offered=$(sed -n 's/^\([A-Z_]*\)=.*/\1/p' .env.example | sort -u)

@@ -17,7 +17,7 @@ use tallymark::load::positions;
 use tallymark::log::disk::Settings;
 use tallymark::log::{Log, Until, event};
 use tallymark::pb;
-use tallymark::store::{migrations, pool};
+use tallymark::store::{migrations, pool, requirements};
 use tallymark::validate::event::decode;
 use tokio_util::sync::CancellationToken;
 
@@ -64,6 +64,7 @@ pub async fn measure(server: &str, messages: &[pb::StreamEventsRequest]) -> anyh
 
     let database = baseline::create_database(server, "bench_loaders").await?;
     let pool = pool::open(&database, LOADERS + 1)?;
+    requirements::check(&pool).await?;
     migrations::apply(&pool).await?;
     log.close().await;
     let (log, _) = Log::open(dir.path(), settings, patience)?;

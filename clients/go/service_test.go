@@ -4,6 +4,7 @@ package clients_test
 
 import (
 	"context"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -23,6 +24,11 @@ import (
 	"google.golang.org/grpc/status"
 
 	tallymark "github.com/tallymark/tallymark/clients/go/tallymark/v1"
+)
+
+const (
+	timeout = 30 * time.Second
+	pause   = 20 * time.Millisecond
 )
 
 func TestQuickstartPrintsItsRows(t *testing.T) {
@@ -70,11 +76,11 @@ func TestQuickstartPrintsItsRows(t *testing.T) {
 
 func TestAnEventSentTwiceIsCountedOnce(t *testing.T) {
 	ingest, write := tallymark.NewIngestServiceClient(connect(t)), withKey(t, "TALLYMARK_KEY")
-	event := &tallymark.Event{
-		EventId: uuid.Must(uuid.NewV7()).String(), Name: "page_view", VisitorId: "ada", Page: uniquePrefix() + "/home",
-	}
+	event := pageView(uniquePrefix())
+	// Only a commit that is waited for tells a repeated event.
+	committed := tallymark.Acknowledgement_ACKNOWLEDGEMENT_COMMITTED
 
-	first, err := ingest.IngestEvent(write, &tallymark.IngestEventRequest{Event: event})
+	first, err := ingest.IngestEvent(write, &tallymark.IngestEventRequest{Event: event, Acknowledgement: committed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +92,8 @@ func TestAnEventSentTwiceIsCountedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Send(&tallymark.StreamEventsRequest{Events: []*tallymark.Event{event}}); err != nil {
+	again := &tallymark.StreamEventsRequest{Events: []*tallymark.Event{event}, Acknowledgement: committed}
+	if err := stream.Send(again); err != nil {
 		t.Fatal(err)
 	}
 	summary, err := stream.CloseAndRecv()
@@ -95,6 +102,77 @@ func TestAnEventSentTwiceIsCountedOnce(t *testing.T) {
 	}
 	if summary.Received != 1 || summary.Accepted != 0 || summary.Duplicates != 1 {
 		t.Errorf("the second time: %v", summary)
+	}
+}
+
+func TestAPipeAcknowledgesEveryMessageInOrder(t *testing.T) {
+	conn, prefix := connect(t), uniquePrefix()
+	pipe, err := tallymark.NewIngestServiceClient(conn).PipeEvents(withKey(t, "TALLYMARK_KEY"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for messageID := uint64(7); messageID <= 9; messageID++ {
+		message := &tallymark.PipeEventsRequest{
+			MessageId: messageID,
+			// The question comes right after the last acknowledgement.
+			Acknowledgement: tallymark.Acknowledgement_ACKNOWLEDGEMENT_COMMITTED,
+		}
+		for range messageID {
+			message.Events = append(message.Events, pageView(prefix))
+		}
+		if err := pipe.Send(message); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	// All while the call is open: an acknowledgement does not wait for the half-close.
+	for messageID := uint64(7); messageID <= 9; messageID++ {
+		reply, err := pipe.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reply.MessageId != messageID || uint64(reply.Accepted) != messageID {
+			t.Errorf("got %v, want %d events of message %d", reply, messageID, messageID)
+		}
+	}
+	if err := pipe.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if reply, err := pipe.Recv(); err != io.EOF {
+		t.Errorf("after the half-close: %v, %v, want the end", reply, err)
+	}
+	if events := eventsOf(t, conn, prefix); events != 24 {
+		t.Errorf("%v events are in the answer, want 24", events)
+	}
+}
+
+func TestAnEventThatIsLoggedIsInAnswersSoonAfter(t *testing.T) {
+	conn, prefix, write := connect(t), uniquePrefix(), withKey(t, "TALLYMARK_KEY")
+	ingest := tallymark.NewIngestServiceClient(conn)
+
+	first, err := ingest.IngestEvent(write, &tallymark.IngestEventRequest{
+		Event: pageView(prefix), Acknowledgement: tallymark.Acknowledgement_ACKNOWLEDGEMENT_LOGGED,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Result.Verdict != tallymark.Verdict_VERDICT_ACCEPTED {
+		t.Errorf("logged: %v", first)
+	}
+	byDefault, err := ingest.IngestEvent(write, &tallymark.IngestEventRequest{Event: pageView(prefix)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if byDefault.Result.Verdict != tallymark.Verdict_VERDICT_ACCEPTED {
+		t.Errorf("by default: %v", byDefault)
+	}
+
+	deadline := time.Now().Add(timeout)
+	for events := eventsOf(t, conn, prefix); events != 2; events = eventsOf(t, conn, prefix) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%v of 2 events are in the answer", events)
+		}
+		time.Sleep(pause)
 	}
 }
 
@@ -164,6 +242,30 @@ func TestReflectionListsTheServices(t *testing.T) {
 	}
 }
 
+func pageView(prefix string) *tallymark.Event {
+	id := uuid.Must(uuid.NewV7()).String()
+	return &tallymark.Event{EventId: id, Name: "page_view", VisitorId: "ada", Page: prefix + "/home"}
+}
+
+// eventsOf asks how many events an answer counts on the pages of this prefix.
+func eventsOf(t *testing.T, conn *grpc.ClientConn, prefix string) (events float64) {
+	t.Helper()
+	question := &tallymark.AggregateRequest{
+		Bucket: tallymark.Bucket_BUCKET_WHOLE_RANGE,
+		Filter: &tallymark.Filter{Kind: &tallymark.Filter_Where{Where: &tallymark.Condition{
+			Dimension: "page", Operator: tallymark.Operator_OPERATOR_STARTS_WITH, Values: []string{prefix},
+		}}},
+	}
+	answer, err := tallymark.NewQueryServiceClient(conn).Aggregate(withKey(t, "TALLYMARK_READ_KEY"), question)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range answer.Rows {
+		events += row.Metrics[0]
+	}
+	return events
+}
+
 func connect(t *testing.T) *grpc.ClientConn {
 	t.Helper()
 	conn, err := grpc.NewClient(required(t, "TALLYMARK_ADDRESS"), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -181,7 +283,7 @@ func withKey(t *testing.T, variable string) context.Context {
 
 func deadline(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -143,7 +143,10 @@ impl Loader {
         events: &[LoggedEvent<'_>],
         stop: &CancellationToken,
     ) -> Result<(), Stopped> {
-        let mut parts: Vec<Range<usize>> = vec![0..events.len()];
+        let mut parts = Vec::from([Range {
+            start: 0,
+            end: events.len(),
+        }]);
         while let Some(part) = parts.pop() {
             let own = &events[part.clone()];
             if own.is_empty() {

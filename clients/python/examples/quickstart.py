@@ -45,8 +45,11 @@ with grpc.insecure_channel(ADDRESS) as channel:
     ingest, query = v1.IngestServiceStub(channel), v1.QueryServiceStub(channel)
     write, read = key("TALLYMARK_KEY"), key("TALLYMARK_READ_KEY")
 
-    ingest.IngestEvent(v1.IngestEventRequest(event=first), metadata=write)
-    summary = ingest.StreamEvents(iter([v1.StreamEventsRequest(events=batch)]), metadata=write)
+    # Committed rather than logged, the default: the question comes right after.
+    committed = v1.ACKNOWLEDGEMENT_COMMITTED
+    ingest.IngestEvent(v1.IngestEventRequest(event=first, acknowledgement=committed), metadata=write)
+    message = v1.StreamEventsRequest(events=batch, acknowledgement=committed)
+    summary = ingest.StreamEvents(iter([message]), metadata=write)
     print(f"{summary.accepted} of {summary.received} streamed events stored", file=sys.stderr)
 
     for row in query.Aggregate(question, metadata=read).rows:

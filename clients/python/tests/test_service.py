@@ -3,7 +3,9 @@
 import math
 import subprocess
 import sys
+import time
 from pathlib import Path
+from queue import SimpleQueue
 
 import grpc
 import pytest
@@ -16,6 +18,7 @@ from tallymark import uuid7, v1
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "quickstart.py"
 TIMEOUT_SECONDS = 30
+PAUSE_SECONDS = 0.02
 
 
 def test_quickstart_prints_its_rows(channel, write_key, read_key, prefix):
@@ -48,18 +51,62 @@ def test_quickstart_prints_its_rows(channel, write_key, read_key, prefix):
 
 def test_an_event_sent_twice_is_counted_once(channel, write_key, prefix):
     ingest = v1.IngestServiceStub(channel)
-    event = v1.Event(event_id=str(uuid7()), name="page_view", visitor_id="ada", page=f"{prefix}/home")
+    event = page_view(prefix)
 
+    # Only a commit that is waited for tells a repeated event.
+    committed = v1.ACKNOWLEDGEMENT_COMMITTED
     first = ingest.IngestEvent(
-        v1.IngestEventRequest(event=event), metadata=write_key, timeout=TIMEOUT_SECONDS
+        v1.IngestEventRequest(event=event, acknowledgement=committed),
+        metadata=write_key,
+        timeout=TIMEOUT_SECONDS,
     )
     assert first.result.verdict == v1.VERDICT_ACCEPTED
     assert first.result.event_id == event.event_id
 
-    summary = ingest.StreamEvents(
-        iter([v1.StreamEventsRequest(events=[event])]), metadata=write_key, timeout=TIMEOUT_SECONDS
-    )
+    again = v1.StreamEventsRequest(events=[event], acknowledgement=committed)
+    summary = ingest.StreamEvents(iter([again]), metadata=write_key, timeout=TIMEOUT_SECONDS)
     assert (summary.received, summary.accepted, summary.duplicates) == (1, 0, 1)
+
+
+def test_a_pipe_acknowledges_every_message_in_order(channel, write_key, read_key, prefix):
+    messages: SimpleQueue[v1.PipeEventsRequest | None] = SimpleQueue()
+    pipe = v1.IngestServiceStub(channel).PipeEvents(
+        iter(messages.get, None), metadata=write_key, timeout=TIMEOUT_SECONDS
+    )
+    for message_id in (7, 8, 9):
+        messages.put(
+            v1.PipeEventsRequest(
+                message_id=message_id,
+                events=[page_view(prefix) for _ in range(message_id)],
+                # The question comes right after the last acknowledgement.
+                acknowledgement=v1.ACKNOWLEDGEMENT_COMMITTED,
+            )
+        )
+
+    # All while the call is open: an acknowledgement does not wait for the half-close.
+    acknowledged = [next(pipe) for _ in range(3)]
+    messages.put(None)
+
+    assert [(reply.message_id, reply.accepted) for reply in acknowledged] == [(7, 7), (8, 8), (9, 9)]
+    assert list(pipe) == []
+    assert pipe.code() == grpc.StatusCode.OK
+    assert events_of(channel, read_key, prefix) == 24
+
+
+def test_an_event_that_is_logged_is_in_answers_soon_after(channel, write_key, read_key, prefix):
+    ingest = v1.IngestServiceStub(channel)
+    logged = v1.IngestEventRequest(event=page_view(prefix), acknowledgement=v1.ACKNOWLEDGEMENT_LOGGED)
+    by_default = v1.StreamEventsRequest(events=[page_view(prefix)])
+
+    first = ingest.IngestEvent(logged, metadata=write_key, timeout=TIMEOUT_SECONDS)
+    summary = ingest.StreamEvents(iter([by_default]), metadata=write_key, timeout=TIMEOUT_SECONDS)
+
+    assert first.result.verdict == v1.VERDICT_ACCEPTED
+    assert summary.accepted == 1
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while (counted := events_of(channel, read_key, prefix)) != 2:
+        assert time.monotonic() < deadline, f"{counted} of 2 events are in the answer"
+        time.sleep(PAUSE_SECONDS)
 
 
 def test_a_bad_event_names_the_field_that_is_wrong(channel, write_key):
@@ -95,4 +142,20 @@ def test_reflection_lists_the_services_and_describes_them(channel):
 
     served: FileDescriptorProto = reflection.FindFileContainingSymbol("tallymark.v1.IngestService")
     methods = {method.name for service in served.service for method in service.method}
-    assert {"IngestEvent", "StreamEvents"} <= methods
+    assert {"IngestEvent", "StreamEvents", "PipeEvents"} <= methods
+
+
+def page_view(prefix):
+    return v1.Event(event_id=str(uuid7()), name="page_view", visitor_id="ada", page=f"{prefix}/home")
+
+
+def events_of(channel, read_key, prefix):
+    """How many events an answer counts on the pages of this prefix."""
+    question = v1.AggregateRequest(
+        bucket=v1.BUCKET_WHOLE_RANGE,
+        filter=v1.Filter(
+            where=v1.Condition(dimension="page", operator=v1.OPERATOR_STARTS_WITH, values=[prefix])
+        ),
+    )
+    answer = v1.QueryServiceStub(channel).Aggregate(question, metadata=read_key, timeout=TIMEOUT_SECONDS)
+    return sum(row.metrics[0] for row in answer.rows)

@@ -4,7 +4,7 @@
 
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { Bucket, IngestService, QueryService } from "@tallymark/client";
+import { Acknowledgement, Bucket, IngestService, QueryService } from "@tallymark/client";
 import { v7 as uuid7 } from "uuid";
 
 const { TALLYMARK_ADDRESS = "127.0.0.1:50051", TALLYMARK_KEY, TALLYMARK_READ_KEY } = process.env;
@@ -22,8 +22,12 @@ function withKey(secret?: string) {
   return secret ? { headers: { authorization: `Bearer ${secret}` } } : {};
 }
 
+// Committed rather than logged, the default: the question comes right after.
+const acknowledgement = Acknowledgement.COMMITTED;
+
 async function* batches() {
   yield {
+    acknowledgement,
     events: [
       { ...event("page_exit", home, WINDOWS), duration: { seconds: 12n } },
       event("page_view", home, ANDROID),
@@ -44,7 +48,7 @@ const transport = createGrpcTransport({ baseUrl: `http://${TALLYMARK_ADDRESS}` }
 const ingest = createClient(IngestService, transport);
 const query = createClient(QueryService, transport);
 
-await ingest.ingestEvent({ event: first }, withKey(TALLYMARK_KEY));
+await ingest.ingestEvent({ event: first, acknowledgement }, withKey(TALLYMARK_KEY));
 const summary = await ingest.streamEvents(batches(), withKey(TALLYMARK_KEY));
 console.error(`${summary.accepted} of ${summary.received} streamed events stored`);
 

@@ -3,12 +3,14 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import {
+  Acknowledgement,
   BadRequestSchema,
   Bucket,
   IngestService,
@@ -23,6 +25,7 @@ import { ServerReflection } from "./generated/grpc/reflection/v1/reflection_pb.j
 
 const EXAMPLE = fileURLToPath(new URL("../examples/quickstart.js", import.meta.url));
 const TIMEOUT_MS = 30_000;
+const PAUSE_MS = 20;
 
 function required(variable: string): string {
   const value = process.env[variable];
@@ -36,6 +39,22 @@ const withKey = (variable: string) => ({ headers: { authorization: `Bearer ${req
 
 // The start of page paths that no other run has used.
 const uniquePrefix = () => `/typescript-${uuid7()}`;
+const pageView = (prefix: string) => ({
+  eventId: uuid7(),
+  name: "page_view",
+  visitorId: "ada",
+  page: `${prefix}/home`,
+});
+
+// How many events an answer counts on the pages of this prefix.
+async function eventsOf(prefix: string): Promise<number> {
+  const where = { dimension: "page", operator: Operator.STARTS_WITH, values: [prefix] };
+  const { rows } = await createClient(QueryService, transport()).aggregate(
+    { bucket: Bucket.WHOLE_RANGE, filter: { kind: { case: "where", value: where } } },
+    withKey("TALLYMARK_READ_KEY"),
+  );
+  return rows.reduce((events, { metrics: [more = 0] }) => events + more, 0);
+}
 
 test("quickstart prints its rows", async () => {
   const [write, read] = [withKey("TALLYMARK_KEY"), withKey("TALLYMARK_READ_KEY")];
@@ -75,17 +94,66 @@ test("quickstart prints its rows", async () => {
 
 test("an event sent twice is counted once", async () => {
   const ingest = createClient(IngestService, transport());
-  const event = { eventId: uuid7(), name: "page_view", visitorId: "ada", page: `${uniquePrefix()}/home` };
+  const event = pageView(uniquePrefix());
+  // Only a commit that is waited for tells a repeated event.
+  const acknowledgement = Acknowledgement.COMMITTED;
 
-  const { result } = await ingest.ingestEvent({ event }, withKey("TALLYMARK_KEY"));
+  const { result } = await ingest.ingestEvent({ event, acknowledgement }, withKey("TALLYMARK_KEY"));
   assert.equal(result?.verdict, Verdict.ACCEPTED);
   assert.equal(result.eventId, event.eventId);
 
   async function* again() {
-    yield { events: [event] };
+    yield { events: [event], acknowledgement };
   }
   const { received, accepted, duplicates } = await ingest.streamEvents(again(), withKey("TALLYMARK_KEY"));
   assert.deepEqual({ received, accepted, duplicates }, { received: 1n, accepted: 0n, duplicates: 1n });
+});
+
+test("a pipe acknowledges every message in order", async () => {
+  const prefix = uniquePrefix();
+  const messageIds = [7n, 8n, 9n];
+  // All acknowledged while the call is open: an acknowledgement does not wait for the half-close.
+  let halfClose = () => {};
+  const allAcknowledged = new Promise<void>((resolve) => (halfClose = resolve));
+  async function* messages() {
+    for (const messageId of messageIds) {
+      const events = Array.from({ length: Number(messageId) }, () => pageView(prefix));
+      // The question comes right after the last acknowledgement.
+      yield { messageId, events, acknowledgement: Acknowledgement.COMMITTED };
+    }
+    await allAcknowledged;
+  }
+
+  const acknowledged: [bigint, number][] = [];
+  const ingest = createClient(IngestService, transport());
+  for await (const { messageId, accepted } of ingest.pipeEvents(messages(), withKey("TALLYMARK_KEY"))) {
+    acknowledged.push([messageId, accepted]);
+    if (acknowledged.length === messageIds.length) halfClose();
+  }
+
+  assert.deepEqual(acknowledged, [
+    [7n, 7],
+    [8n, 8],
+    [9n, 9],
+  ]);
+  assert.equal(await eventsOf(prefix), 24);
+});
+
+test("an event that is logged is in answers soon after", async () => {
+  const prefix = uniquePrefix();
+  const ingest = createClient(IngestService, transport());
+
+  for (const acknowledgement of [Acknowledgement.LOGGED, Acknowledgement.UNSPECIFIED]) {
+    const request = { event: pageView(prefix), acknowledgement };
+    const { result } = await ingest.ingestEvent(request, withKey("TALLYMARK_KEY"));
+    assert.equal(result?.verdict, Verdict.ACCEPTED);
+  }
+
+  const deadline = Date.now() + TIMEOUT_MS;
+  for (let counted = await eventsOf(prefix); counted !== 2; counted = await eventsOf(prefix)) {
+    assert.ok(Date.now() < deadline, `${counted} of 2 events are in the answer`);
+    await sleep(PAUSE_MS);
+  }
 });
 
 test("a bad event names the field that is wrong", async () => {

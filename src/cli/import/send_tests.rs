@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -12,7 +13,9 @@ use super::*;
 use crate::cli::connect::Connection;
 use crate::error::ApiError;
 use crate::pb::server::ingest_service_server::{IngestService, IngestServiceServer};
-use crate::pb::{EventResult, FieldViolation, IngestEventRequest, IngestEventResponse};
+use crate::pb::{
+    EventResult, FieldViolation, IngestEventRequest, IngestEventResponse, PipeEventsResponse,
+};
 use crate::rpc::pipe::Replies;
 use crate::rpc::stream_batch::{PipeBatch, StreamBatch};
 
@@ -21,7 +24,7 @@ use crate::rpc::stream_batch::{PipeBatch, StreamBatch};
 pub enum Behaviour {
     /// Stores them.
     Store,
-    /// Stores what the first message holds and then breaks off.
+    /// Stores what the first message holds and then breaks off, without an acknowledgement.
     StoreOneMessageThenFail,
     /// Refuses before reading anything.
     Overloaded,
@@ -38,6 +41,8 @@ pub struct FakeServer {
     /// Behaviour of the next calls; afterwards all store.
     pub plan: Arc<Mutex<Vec<Behaviour>>>,
     pub calls: Arc<AtomicU32>,
+    /// The number of the first message of every pipe.
+    pub resumed_at: Arc<Mutex<Vec<u64>>>,
 }
 
 impl FakeServer {
@@ -70,6 +75,84 @@ impl FakeServer {
     pub fn stored_count(&self) -> usize {
         self.stored.lock().expect("stored").len()
     }
+
+    /// What the next call does, unless it is refused.
+    fn begin(&self) -> Result<Behaviour, Status> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let planned = self.plan.lock().expect("plan").pop();
+        match planned.unwrap_or(Behaviour::Store) {
+            Behaviour::Overloaded => Err(ApiError::Overloaded.into()),
+            Behaviour::KeyInvalid => Err(ApiError::KeyInvalid.into()),
+            behaviour => Ok(behaviour),
+        }
+    }
+
+    /// Stores a message's events and counts them in the summary.
+    fn store(
+        &self,
+        events: Vec<bytes::Bytes>,
+        behaviour: &mut Behaviour,
+        summary: &mut StreamEventsResponse,
+    ) {
+        for bytes in events {
+            let event = Event::decode(bytes).expect("event");
+            let index = summary.received;
+            summary.received += 1;
+            let is_old = event
+                .time
+                .as_ref()
+                .is_some_and(|time| time.seconds < 1_451_606_400);
+            let mut stored = self.stored.lock().expect("stored");
+            let verdict = if event.name == "bad" || is_old {
+                summary.rejected += 1;
+                Verdict::Rejected
+            } else if stored.contains(&event.event_id) {
+                summary.duplicates += 1;
+                continue;
+            } else if *behaviour == Behaviour::WantOneAgain {
+                *behaviour = Behaviour::Store;
+                summary.retry += 1;
+                Verdict::Retry
+            } else {
+                stored.insert(event.event_id);
+                summary.accepted += 1;
+                continue;
+            };
+            let field = if is_old { "time" } else { "name" }.to_owned();
+            summary.failures.push(EventFailure {
+                index,
+                result: Some(EventResult {
+                    verdict: verdict.into(),
+                    event_id: String::new(),
+                    violations: vec![FieldViolation {
+                        field,
+                        description: "refused".to_owned(),
+                    }],
+                }),
+            });
+        }
+    }
+
+    /// The acknowledgement of a pipe's message.
+    fn reply(
+        &self,
+        message: PipeBatch,
+        behaviour: &mut Behaviour,
+    ) -> Result<PipeEventsResponse, Status> {
+        let mut summary = StreamEventsResponse::default();
+        self.store(message.events, behaviour, &mut summary);
+        if *behaviour == Behaviour::StoreOneMessageThenFail {
+            return Err(ApiError::ShuttingDown.into());
+        }
+        Ok(PipeEventsResponse {
+            message_id: message.message_id,
+            accepted: summary.accepted as u32,
+            duplicates: summary.duplicates as u32,
+            rejected: summary.rejected as u32,
+            retry: summary.retry as u32,
+            failures: summary.failures,
+        })
+    }
 }
 
 #[tonic::async_trait]
@@ -78,9 +161,21 @@ impl IngestService for FakeServer {
 
     async fn pipe_events(
         &self,
-        _: Request<Streaming<PipeBatch>>,
+        request: Request<Streaming<PipeBatch>>,
     ) -> Result<Response<Replies>, Status> {
-        Err(ApiError::Internal.into())
+        let mut behaviour = self.begin()?;
+        let server = self.clone();
+        let messages = request.into_inner().enumerate();
+        Ok(Response::new(Box::pin(messages.map(
+            move |(number, message)| {
+                let message = message?;
+                if number == 0 {
+                    let mut resumed_at = server.resumed_at.lock().expect("resumed at");
+                    resumed_at.push(message.message_id);
+                }
+                server.reply(message, &mut behaviour)
+            },
+        ))))
     }
 
     async fn ingest_event(
@@ -94,62 +189,11 @@ impl IngestService for FakeServer {
         &self,
         request: Request<Streaming<StreamBatch>>,
     ) -> Result<Response<StreamEventsResponse>, Status> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let mut behaviour = self
-            .plan
-            .lock()
-            .expect("plan")
-            .pop()
-            .unwrap_or(Behaviour::Store);
-        match behaviour {
-            Behaviour::Overloaded => return Err(ApiError::Overloaded.into()),
-            Behaviour::KeyInvalid => return Err(ApiError::KeyInvalid.into()),
-            _ => {}
-        }
+        let mut behaviour = self.begin()?;
         let mut messages = request.into_inner();
         let mut summary = StreamEventsResponse::default();
         while let Some(message) = messages.message().await? {
-            for bytes in message.events {
-                let event = Event::decode(bytes).expect("event");
-                let index = summary.received;
-                summary.received += 1;
-                let is_old = event
-                    .time
-                    .as_ref()
-                    .is_some_and(|time| time.seconds < 1_451_606_400);
-                let verdict = if event.name == "bad" || is_old {
-                    summary.rejected += 1;
-                    Verdict::Rejected
-                } else if self
-                    .stored
-                    .lock()
-                    .expect("stored")
-                    .contains(&event.event_id)
-                {
-                    summary.duplicates += 1;
-                    continue;
-                } else if behaviour == Behaviour::WantOneAgain {
-                    behaviour = Behaviour::Store;
-                    summary.retry += 1;
-                    Verdict::Retry
-                } else {
-                    self.stored.lock().expect("stored").insert(event.event_id);
-                    summary.accepted += 1;
-                    continue;
-                };
-                let field = if is_old { "time" } else { "name" }.to_owned();
-                summary.failures.push(EventFailure {
-                    index,
-                    result: Some(EventResult {
-                        verdict: verdict.into(),
-                        event_id: String::new(),
-                        violations: vec![FieldViolation {
-                            field,
-                            description: "refused".to_owned(),
-                        }],
-                    }),
-                });
-            }
+            self.store(message.events, &mut behaviour, &mut summary);
             if behaviour == Behaviour::StoreOneMessageThenFail {
                 return Err(ApiError::DatabaseUnavailable.into());
             }

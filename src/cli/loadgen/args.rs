@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 
 use crate::cli::connect::ConnectArgs;
 use crate::cli::loadgen::drive::{MESSAGES_PER_CALL, RATED_CALLS_A_SECOND, RATED_LANES};
+use crate::cli::loadgen::pipe::{MAX_IN_FLIGHT_EVENTS, MAX_IN_FLIGHT_MESSAGES};
 
 /// How long it runs when neither events nor a duration are given.
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
@@ -17,9 +18,10 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(30);
 /// has an id of its own, the same in every attempt. They are stored for good, so do not aim this at a
 /// property that is in use.
 ///
-/// Latencies are those of whole calls, with their retries. Flat out, a call begins when it is made. With
-/// --rate it begins when it was due: one that had to wait because the server was slow with those before
-/// it is late, and is measured as late.
+/// Latencies are those of whole calls, with --pipe of single messages until their acknowledgement, with
+/// all retries. Flat out, a call or message begins when it is made. With --rate it begins when it was
+/// due: one that had to wait because the server was slow with those before it is late, and is measured as
+/// late.
 ///
 /// Ctrl-C stops the sending, waits for what was sent, and prints the summary; a second one ends at once.
 /// Ends with exit status 0 when everything sent was acknowledged as stored (and, with --verify, found in
@@ -44,7 +46,8 @@ pub struct LoadgenArgs {
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub connections: u16,
 
-    /// Events a message of StreamEvents, at most, from 1 to 5,000. A call has at most 20 messages.
+    /// Events a message of StreamEvents or PipeEvents, at most, from 1 to 5,000. A call of StreamEvents has
+    /// at most 20 messages.
     #[arg(long, value_name = "EVENTS", default_value_t = 1000,
           value_parser = clap::value_parser!(u16).range(1..=5000))]
     pub batch: u16,
@@ -52,6 +55,12 @@ pub struct LoadgenArgs {
     /// Send one event a call, with IngestEvent in place of StreamEvents.
     #[arg(long)]
     pub unary: bool,
+
+    /// Send over one long call of PipeEvents on each connection in place of StreamEvents, with up to 64
+    /// messages, or 64,000 events, under way in it. A call that breaks is made again, from the first
+    /// message on that was not acknowledged.
+    #[arg(long, conflicts_with_all = ["unary", "callers"])]
+    pub pipe: bool,
 
     /// With --unary: calls under way at a time, over all connections.
     #[arg(long, value_name = "CALLERS", default_value = "64", requires = "unary")]
@@ -108,20 +117,36 @@ impl LoadgenArgs {
 
     /// Calls under way at a time, at most.
     pub(super) fn lanes(&self) -> usize {
-        match (self.unary, self.rate) {
-            (true, _) => usize::from(self.callers.get()),
-            (false, None) => usize::from(self.connections),
-            (false, Some(_)) => usize::from(self.connections) * RATED_LANES,
+        match self.rate {
+            _ if self.unary => usize::from(self.callers.get()),
+            Some(_) if !self.pipe => usize::from(self.connections) * RATED_LANES,
+            _ => usize::from(self.connections),
         }
     }
 
-    /// Events of a call; the last one may have fewer.
+    /// With --pipe: messages of a lane that wait for their acknowledgement, at most.
+    pub(super) fn in_flight_messages(&self) -> usize {
+        (MAX_IN_FLIGHT_EVENTS / usize::from(self.batch)).clamp(1, MAX_IN_FLIGHT_MESSAGES)
+    }
+
+    /// What the plan's steps are, and what is measured.
+    pub(super) fn steps(&self) -> &'static str {
+        match self.pipe {
+            true => "messages",
+            false => "calls",
+        }
+    }
+
+    /// Events of a call, or of a message of --pipe; the last one may have fewer.
     pub(super) fn events_per_call(&self) -> u64 {
-        let most = u64::from(self.batch) * MESSAGES_PER_CALL;
-        match (self.unary, self.rate) {
-            (true, _) => 1,
-            (false, None) => most,
-            (false, Some(rate)) => {
+        let most = match self.pipe {
+            true => u64::from(self.batch),
+            false => u64::from(self.batch) * MESSAGES_PER_CALL,
+        };
+        match self.rate {
+            _ if self.unary => 1,
+            None => most,
+            Some(rate) => {
                 let calls = f64::from(self.connections) * RATED_CALLS_A_SECOND;
                 ((rate / calls).ceil() as u64).clamp(1, most)
             }
@@ -156,10 +181,21 @@ pub(super) mod tests {
             (&["--rate", "1e9"], 16, 20_000),
             (&["--unary"], 64, 1),
             (&["--unary", "--callers", "3", "--rate", "9"], 3, 1),
+            (&["--pipe"], 4, 1_000),
+            (&["--pipe", "--rate", "3200"], 4, 100),
+            (&["--pipe", "--rate", "1e9"], 4, 1_000),
         ] {
             let args = parse(arguments).expect("valid");
             let found = (args.lanes(), args.events_per_call());
             assert_eq!(found, (lanes, events_per_call), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn bounds_what_a_pipe_holds() {
+        for (batch, messages) in [("1", 64), ("1000", 64), ("1001", 63), ("5000", 12)] {
+            let args = parse(&["--pipe", "--batch", batch]).expect("valid");
+            assert_eq!(args.in_flight_messages(), messages, "{batch}");
         }
     }
 
@@ -181,6 +217,8 @@ pub(super) mod tests {
             &["--rate", "nan"],
             &["--batch", "5001"],
             &["--callers", "4"],
+            &["--pipe", "--unary"],
+            &["--pipe", "--callers", "4"],
         ] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }

@@ -11,7 +11,7 @@ use tonic_types::StatusExt;
 
 use crate::cli::connect::{ClientChannel, failed};
 use crate::cli::loadgen::args::LoadgenArgs;
-use crate::cli::loadgen::pace::Plan;
+use crate::cli::loadgen::pace::{Plan, Slot};
 use crate::cli::loadgen::source::Source;
 use crate::cli::loadgen::tally::Tally;
 use crate::cli::retry::RetryPolicy;
@@ -36,6 +36,8 @@ pub struct Run {
     pub is_unary: bool,
     pub acknowledgement: Acknowledgement,
     pub policy: RetryPolicy,
+    /// With --pipe: messages of a lane that wait for their acknowledgement, at most.
+    pub in_flight_messages: usize,
     tally: Mutex<Tally>,
 }
 
@@ -50,6 +52,7 @@ impl Run {
                 false => Acknowledgement::Logged,
             },
             policy: RetryPolicy::default(),
+            in_flight_messages: args.in_flight_messages(),
             tally: Mutex::new(tally),
         }
     }
@@ -62,20 +65,7 @@ impl Run {
     /// Makes calls until the plan has no more, or the run is to stop, or a call failed for good, which
     /// stops the other lanes too.
     pub async fn drive(&self, mut client: IngestServiceClient<ClientChannel>, source: &Source) {
-        loop {
-            if self.stop.is_cancelled() {
-                return;
-            }
-            let Some(slot) = self.plan.take(Instant::now()) else {
-                return;
-            };
-            if let Some(due) = slot.due {
-                tokio::select! {
-                    biased;
-                    () = self.stop.cancelled() => return,
-                    () = tokio::time::sleep_until(due) => {}
-                }
-            }
+        while let Some(slot) = self.next(&mut None).await {
             let Some((messages, keys)) = source.call(slot.events).await else {
                 self.stop.cancel();
                 return;
@@ -88,13 +78,35 @@ impl Run {
             let began = slot.due.unwrap_or_else(Instant::now);
             match self.send(&mut client, messages, slot.events).await {
                 Ok(summary) => self.tally().end(&summary, keys, began.elapsed()),
-                Err(error) => {
-                    self.stop.cancel();
-                    self.tally().error.get_or_insert(error);
-                    return;
-                }
+                Err(error) => return self.fail(error),
             }
         }
+    }
+
+    /// What to send next, when it is due; `None` when nothing more is to be sent. What is dropped
+    /// while it waits stays in `taken`, for the next time.
+    pub async fn next(&self, taken: &mut Option<Slot>) -> Option<Slot> {
+        if self.stop.is_cancelled() {
+            return None;
+        }
+        if taken.is_none() {
+            *taken = self.plan.take(Instant::now());
+        }
+        let slot = (*taken)?;
+        if let Some(due) = slot.due {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                () = tokio::time::sleep_until(due) => {}
+            }
+        }
+        Some(slot)
+    }
+
+    /// Ends the run because of this.
+    pub fn fail(&self, error: anyhow::Error) {
+        self.stop.cancel();
+        self.tally().error.get_or_insert(error);
     }
 
     /// Sends the same events until the server has a verdict on each, or cannot have one.
@@ -139,17 +151,24 @@ impl Run {
                 }
                 Err(status) => match self.policy.delay(attempt, &status) {
                     Some(delay) => delay,
-                    None if attempt == 1 => return Err(failed("cannot send events", &status)),
-                    None => {
-                        let doing = format!("cannot send events, tried {attempt} times");
-                        return Err(failed(&doing, &status));
-                    }
+                    None => return Err(given_up(attempt, &status)),
                 },
             };
             self.tally().retries += 1;
             tokio::time::sleep(delay).await;
         }
         unreachable!("attempts end in a return")
+    }
+}
+
+/// Why nothing more is sent after so many attempts.
+pub fn given_up(attempts: u32, status: &Status) -> anyhow::Error {
+    match attempts {
+        1 => failed("cannot send events", status),
+        _ => failed(
+            &format!("cannot send events, tried {attempts} times"),
+            status,
+        ),
     }
 }
 

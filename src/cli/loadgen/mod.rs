@@ -5,13 +5,16 @@
 //!   (one a connection)     plan ──▶ (when)      retry ◀─┘              └──▶ verify: in the database?
 //! ```
 //!
-//! Memory is bounded by the calls under way, some 20,000 events each at most, but for --verify, which
-//! keeps 24 bytes of every acknowledged event.
+//! With --pipe a lane is one long call, and what it repeats is the messages that are not acknowledged.
+//!
+//! Memory is bounded by the calls under way, some 20,000 events each at most, with --pipe 64,000; but for
+//! --verify, which keeps 24 bytes of every acknowledged event.
 
 mod args;
 mod drive;
 mod histogram;
 mod pace;
+mod pipe;
 mod source;
 mod tally;
 mod verify;
@@ -60,7 +63,7 @@ pub async fn run(args: LoadgenArgs) -> anyhow::Result<ExitCode> {
     {
         return Err(error);
     }
-    say(&tally.render(elapsed))?;
+    say(&tally.render(elapsed, args.steps()))?;
     if let Some(error) = &error {
         eprintln!("error: {error:#}");
     }
@@ -112,7 +115,13 @@ async fn drive(args: &LoadgenArgs, stop: CancellationToken) -> anyhow::Result<(T
     let mut lanes = JoinSet::new();
     for (client, source) in connections.iter().cycle().take(args.lanes()) {
         let (run, client, source) = (Arc::clone(&run), client.clone(), Arc::clone(source));
-        lanes.spawn(async move { run.drive(client, &source).await });
+        let is_pipe = args.pipe;
+        lanes.spawn(async move {
+            match is_pipe {
+                true => run.pipe(client, &source).await,
+                false => run.drive(client, &source).await,
+            }
+        });
     }
     let ended = async { while lanes.join_next().await.is_some() {} };
     tokio::select! {

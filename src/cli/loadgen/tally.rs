@@ -22,7 +22,7 @@ pub struct Tally {
     pub rejected: u64,
     /// Calls made once more.
     pub retries: u64,
-    /// Of whole calls that ended.
+    /// Of whole calls that ended, or messages of --pipe that were acknowledged.
     pub latencies: Histogram,
     /// Why the first of the rejected events was.
     pub rejection: Option<String>,
@@ -39,7 +39,7 @@ impl Tally {
         self.bytes += bytes;
     }
 
-    /// Counts a call that ended with verdicts. `keys` are those of its events, in order.
+    /// Counts a call or message that has its verdicts. `keys` are those of its events, in order.
     pub fn end(&mut self, summary: &StreamEventsResponse, keys: Vec<EventKey>, latency: Duration) {
         self.accepted += summary.accepted;
         self.duplicates += summary.duplicates;
@@ -90,8 +90,8 @@ impl Tally {
         self.error.is_none() && self.sent > 0 && self.acknowledged() == self.sent
     }
 
-    /// Everything, as the text for stdout.
-    pub fn render(&self, elapsed: Duration) -> String {
+    /// Everything, as the text for stdout. `steps` is what was measured: calls, or messages.
+    pub fn render(&self, elapsed: Duration, steps: &str) -> String {
         let seconds = elapsed.as_secs_f64();
         let a_second = |amount: f64| amount / seconds.max(0.001);
         let mut table = Table::new([Column::text("load"), Column::number("measured")]);
@@ -103,7 +103,7 @@ impl Tally {
         ]);
         table.row(["  rejected".to_owned(), count(self.rejected)]);
         table.row(["  unacknowledged".to_owned(), count(self.unacknowledged())]);
-        table.row(["calls".to_owned(), count(self.latencies.total())]);
+        table.row([steps.to_owned(), count(self.latencies.total())]);
         table.row(["calls repeated".to_owned(), count(self.retries)]);
         table.row(["seconds".to_owned(), decimal(seconds, 2)]);
         table.row([
@@ -114,8 +114,9 @@ impl Tally {
             "sent MB/s".to_owned(),
             decimal(a_second(self.bytes as f64 / 1e6), 1),
         ]);
+        let median = format!("latency of {steps}, p50");
         for (title, share) in [
-            ("latency of calls, p50", 0.5),
+            (median.as_str(), 0.5),
             ("  p90", 0.9),
             ("  p99", 0.99),
             ("  p99.9", 0.999),
@@ -183,7 +184,7 @@ mod tests {
         assert_eq!((tally.acknowledged(), tally.unacknowledged()), (3, 1));
         assert!(!tally.is_complete());
 
-        let text = tally.render(Duration::from_secs(1));
+        let text = tally.render(Duration::from_secs(1), "calls");
         assert!(
             text.contains("The first rejected event: name: empty"),
             "{text}"

@@ -1,5 +1,6 @@
 //! Runs against a server in memory that does what servers do on bad days.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::args::tests::parse;
@@ -69,6 +70,61 @@ async fn asked_to_stop_it_waits_for_what_was_sent_only() {
     assert!(elapsed < Duration::from_secs(60));
     assert_eq!(tally.sent, server.stored_count() as u64);
     assert!(tally.is_complete());
+
+    let (tally, _) = drive(&args, stop).await.expect("a run");
+    assert_eq!(tally.sent, 0);
+}
+
+#[tokio::test]
+async fn a_pipe_goes_on_with_the_first_message_that_was_not_acknowledged() {
+    let server = FakeServer::planning(&[
+        Behaviour::Overloaded,
+        Behaviour::StoreOneMessageThenFail,
+        Behaviour::WantOneAgain,
+    ]);
+    let args = start(&server, &["--pipe", "--events", "105", "--verify"]).await;
+    let (tally, _) = drive(&args, CancellationToken::new()).await.expect("a run");
+    assert_eq!(server.stored_count(), 105);
+    // The first message was stored and not acknowledged; then it was, and the next one was wanted again.
+    assert_eq!(*server.resumed_at.lock().expect("resumed at"), [0, 0, 1]);
+    assert_eq!((tally.sent, tally.acknowledged()), (105, 105));
+    assert!(tally.duplicates >= 10);
+    assert_eq!(tally.retries, 3);
+    assert_eq!(tally.latencies.total(), 11);
+    assert!(tally.is_complete());
+    let stored = server.stored.lock().expect("stored");
+    let to_verify = tally.to_verify.expect("kept");
+    let verified = to_verify.iter().map(|key| key.id.to_string());
+    assert_eq!(verified.collect::<HashSet<_>>(), *stored);
+}
+
+#[tokio::test]
+async fn a_pipe_that_is_refused_for_good_ends_the_run() {
+    let server = FakeServer::planning(&[Behaviour::KeyInvalid]);
+    let args = start(&server, &["--pipe", "--events", "1000"]).await;
+    let (tally, _) = drive(&args, CancellationToken::new()).await.expect("a run");
+    assert_eq!(server.calls.load(Ordering::Relaxed), 1);
+    assert_eq!(tally.acknowledged(), 0);
+    let error = tally.error.expect("an error").to_string();
+    assert!(error.contains("KEY_INVALID"), "{error}");
+}
+
+#[tokio::test]
+async fn a_pipe_that_is_asked_to_stop_waits_for_its_acknowledgements() {
+    let server = FakeServer::default();
+    let args = start(&server, &["--pipe", "--duration", "1h"]).await;
+    let stop = CancellationToken::new();
+    let stop_after_a_while = async {
+        while server.stored_count() < 2_000 {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    let (run, ()) = tokio::join!(drive(&args, stop.clone()), stop_after_a_while);
+    let (tally, _) = run.expect("a run");
+    assert_eq!(tally.sent, server.stored_count() as u64);
+    assert!(tally.is_complete());
+    assert_eq!(server.calls.load(Ordering::Relaxed), 1);
 
     let (tally, _) = drive(&args, stop).await.expect("a run");
     assert_eq!(tally.sent, 0);

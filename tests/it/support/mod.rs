@@ -12,4 +12,4 @@ pub mod wire;
 pub use app::{KeyedChannel, TestApp, key_id};
 pub use database::TestDatabase;
 pub use events::{aggregate_rows, at, committed, committed_batch, page_view, reason, violations};
-pub use process::{Ended, ServerProcess, data_dir, run, run_with_stdin};
+pub use process::{Ended, ServerProcess, data_dir, run, run_with_stdin, tallymark};

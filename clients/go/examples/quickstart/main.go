@@ -59,7 +59,10 @@ func run(home, pricing string) error {
 	ingest, query := tallymark.NewIngestServiceClient(conn), tallymark.NewQueryServiceClient(conn)
 	write, read := withKey("TALLYMARK_KEY"), withKey("TALLYMARK_READ_KEY")
 
-	if _, err := ingest.IngestEvent(write, &tallymark.IngestEventRequest{Event: first}); err != nil {
+	// Committed rather than logged, the default: the question comes right after.
+	committed := tallymark.Acknowledgement_ACKNOWLEDGEMENT_COMMITTED
+	one := &tallymark.IngestEventRequest{Event: first, Acknowledgement: committed}
+	if _, err := ingest.IngestEvent(write, one); err != nil {
 		return err
 	}
 
@@ -68,7 +71,7 @@ func run(home, pricing string) error {
 		return err
 	}
 	// A Send that fails says only "EOF"; CloseAndRecv then says why.
-	_ = stream.Send(&tallymark.StreamEventsRequest{Events: batch})
+	_ = stream.Send(&tallymark.StreamEventsRequest{Events: batch, Acknowledgement: committed})
 	summary, err := stream.CloseAndRecv()
 	if err != nil {
 		return err
