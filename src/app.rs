@@ -210,10 +210,12 @@ impl App {
         };
         let mut loaders = Workers::new(CancellationToken::new());
         let mut running = None;
+        let mut feed_left = None;
         let outcome = match started {
             Ok(Some(Parts { core, feed })) => {
                 let core = Arc::new(core);
                 running = Some(Arc::clone(&core));
+                feed_left = Some(feed.clone());
                 for _ in 0..LOADERS {
                     let (pool, enricher) = (core.service_pool.clone(), Arc::clone(&core.enricher));
                     let loader = Loader::new(pool, feed.clone(), enricher, config.store_timeout);
@@ -278,6 +280,15 @@ impl App {
             core.log.close().await;
         }
         loaders.finish(LOADER_BUDGET).await;
+        if let Some(feed) = feed_left {
+            let events = feed.waiting_events();
+            if events > 0 {
+                warn!(
+                    events,
+                    "the event log keeps what the database does not have yet"
+                );
+            }
+        }
         workers.stop(WORKER_BUDGET).await;
         if let Some(core) = running {
             core.pool.close();

@@ -3,8 +3,12 @@
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Mode of the files: what is logged is personal data.
+pub const OWNER_ONLY: u32 = 0o600;
 
 /// A directory of log files, locked for as long as this lives.
 pub trait Files: Debug + Send + Sync + 'static {
@@ -89,6 +93,7 @@ impl Directory {
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(OWNER_ONLY)
             .open(path.join("lock"))?;
         lock.try_lock()?;
         let directory = Self {
@@ -128,6 +133,7 @@ impl Files for Directory {
             .read(true)
             .write(true)
             .create_new(true)
+            .mode(OWNER_ONLY)
             .open(self.path.join(name))?;
         Ok(Arc::new(file))
     }
