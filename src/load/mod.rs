@@ -143,7 +143,7 @@ impl Loader {
         events: &[LoggedEvent<'_>],
         stop: &CancellationToken,
     ) -> Result<(), Stopped> {
-        let mut parts: Vec<Range<usize>> = vec![0..events.len()];
+        let mut parts: Vec<Range<usize>> = std::iter::once(0..events.len()).collect();
         while let Some(part) = parts.pop() {
             let own = &events[part.clone()];
             if own.is_empty() {
@@ -200,13 +200,13 @@ impl Loader {
                     return Ok(Ok(()));
                 }
                 Err(refusal) if refusal.is_about_values() => {
-                    let reason = refusal.reason();
-                    warn!(
-                        reason,
+                    // Burying says so aloud, once an event; halves on the way there do not matter.
+                    debug!(
+                        code = refusal.code(),
                         events = events.len(),
                         "the database refuses an event"
                     );
-                    return Ok(Err(reason));
+                    return Ok(Err(refusal.reason()));
                 }
                 Err(failure) => {
                     let error = causes(&failure);
@@ -263,7 +263,12 @@ impl Loader {
             warn!(error, attempt, "could not keep a dead letter");
             self.back_off(attempt, stop).await?;
         }
-        error!(reason, sequence, "an event is a dead letter now");
+        // Without the reason, since the database's words may quote the event.
+        error!(
+            property_no,
+            sequence,
+            "an event is a dead letter now; an administrator can list, replay and drop these"
+        );
         metrics::count_dead_letter();
         self.feed.done(sequence, 1);
         self.feed.log().settle(sequence, &[Outcome::DeadLetter]);

@@ -116,6 +116,10 @@ impl Verdicts {
     }
 
     /// On the next event.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it never ends, so an option would say nothing"
+    )]
     pub fn next(&mut self) -> Verdict {
         match self.outcomes.next() {
             Some(Outcome::Stored) => Verdict::Accepted,

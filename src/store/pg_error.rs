@@ -40,3 +40,22 @@ pub fn is_bad_regex(error: &Error) -> bool {
 pub fn violates(error: &Error, constraint: &str) -> bool {
     error.as_db_error().and_then(|error| error.constraint()) == Some(constraint)
 }
+
+/// What PostgreSQL said, for an administrator: message, detail and code, in one line of bounded length.
+pub fn words(error: &Error) -> String {
+    const MAX_CHARS: usize = 1_000;
+    let Some(said) = error.as_db_error() else {
+        return crate::error::causes(error);
+    };
+    let mut words = said.message().to_owned();
+    // Their detail is the whole row, in numbers.
+    let details_row = [SqlState::CHECK_VIOLATION, SqlState::NOT_NULL_VIOLATION];
+    if let Some(detail) = said.detail()
+        && !details_row.contains(said.code())
+    {
+        words.push_str(": ");
+        words.push_str(detail);
+    }
+    let words: String = words.chars().take(MAX_CHARS).collect();
+    format!("{words} (SQLSTATE {})", said.code().code())
+}

@@ -8,6 +8,8 @@ mod answers_equal_sql;
 mod bad_input;
 mod bad_questions;
 mod crash;
+mod dead_letters;
+mod dead_letters_lists;
 mod drain;
 mod embedded_engine;
 mod events_lists;
