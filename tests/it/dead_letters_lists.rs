@@ -11,7 +11,7 @@ use crate::support::letters::{
     replay_with, send_poison, until_loaded,
 };
 use crate::support::wire::assert_refused;
-use crate::support::{TestApp, committed_batch};
+use crate::support::{TestApp, committed_batch, run};
 
 /// A service with so many letters of `default`; returns their numbers, too.
 async fn with_letters(count: usize) -> (TestApp, Vec<i64>) {
@@ -349,4 +349,51 @@ async fn a_caller_that_leaves_takes_its_statement_with_it_and_sends_nothing() {
     blocker.batch_execute("rollback").await.expect("no lock");
     let left: Vec<i64> = letters(&app).await.iter().map(|one| one.number).collect();
     assert_eq!(left, numbers);
+}
+
+#[tokio::test]
+async fn the_command_line_lists_replays_and_drops() {
+    let (app, numbers) = with_letters(3).await;
+    let [a, b, c] = [0, 1, 2].map(|place: usize| numbers[place].to_string());
+    let address = app.address.to_string();
+    let call = async |arguments: &[&str]| {
+        let variables = [
+            ("TALLYMARK_ADDRESS", address.as_str()),
+            ("TALLYMARK_KEY", app.admin_key.reveal()),
+        ];
+        run(&[&["dead-letters"], arguments].concat(), &variables).await
+    };
+    let listed = call(&["list", "--limit", "2"]).await;
+    assert!(listed.stderr.contains("There are more"), "{listed:?}");
+    let listed = listed.output();
+    assert_eq!(listed.lines().count(), 4, "{listed}");
+    for word in [a.as_str(), &b, "default", "page_view", "no_poison"] {
+        assert!(listed.contains(word), "{word}: {listed}");
+    }
+    let dropped = call(&["drop", &b]).await;
+    assert_eq!(
+        (dropped.code, dropped.stderr.as_str()),
+        (Some(0), "Dropped 1 dead letter.\n")
+    );
+    allow_poison(&app).await;
+    let replayed = call(&["replay", "--all", "--property", "default"]).await;
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+    assert!(
+        replayed.stderr.contains("Sent 2 dead letters"),
+        "{replayed:?}"
+    );
+    app.until_stored(2).await;
+    let listed = call(&["list"]).await.output();
+    assert!(
+        !listed.contains(&c) && !listed.contains("page_view"),
+        "{listed}"
+    );
+
+    for arguments in [&["drop"][..], &["drop", "--all", "1"]] {
+        call(arguments).await.refusal(2);
+    }
+    let unknown = call(&["drop", "--all", "--property", "none"])
+        .await
+        .refusal(1);
+    assert!(unknown.contains("there is no property `none`"), "{unknown}");
 }

@@ -20,6 +20,7 @@ mod ingest_stream;
 mod ingest_unary;
 mod keys;
 mod loadgen;
+mod loading;
 mod metrics_page;
 mod requirements;
 mod retention;

@@ -91,7 +91,8 @@ const (
 	KeyKind_KEY_KIND_WRITE KeyKind = 1
 	// Ask questions (`tmr_…`). Cannot send events.
 	KeyKind_KEY_KIND_READ KeyKind = 2
-	// Manage properties and keys (`tma_…`). Can neither send nor read events.
+	// Manage properties, keys and dead letters (`tma_…`). Can neither send nor read
+	// events, but for those that became dead letters.
 	KeyKind_KEY_KIND_ADMIN KeyKind = 3
 )
 

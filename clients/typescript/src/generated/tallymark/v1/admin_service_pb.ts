@@ -820,7 +820,8 @@ export enum KeyKind {
   READ = 2,
 
   /**
-   * Manage properties and keys (`tma_…`). Can neither send nor read events.
+   * Manage properties, keys and dead letters (`tma_…`). Can neither send nor read
+   * events, but for those that became dead letters.
    *
    * @generated from enum value: KEY_KIND_ADMIN = 3;
    */

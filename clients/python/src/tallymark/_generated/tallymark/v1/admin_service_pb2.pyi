@@ -64,7 +64,9 @@ class _KeyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyKind.Value
     KEY_KIND_READ: _KeyKind.ValueType  # 2
     """Ask questions (`tmr_…`). Cannot send events."""
     KEY_KIND_ADMIN: _KeyKind.ValueType  # 3
-    """Manage properties and keys (`tma_…`). Can neither send nor read events."""
+    """Manage properties, keys and dead letters (`tma_…`). Can neither send nor read
+    events, but for those that became dead letters.
+    """
 
 class KeyKind(_KeyKind, metaclass=_KeyKindEnumTypeWrapper):
     """What a key may do."""
@@ -76,7 +78,9 @@ KEY_KIND_WRITE: KeyKind.ValueType  # 1
 KEY_KIND_READ: KeyKind.ValueType  # 2
 """Ask questions (`tmr_…`). Cannot send events."""
 KEY_KIND_ADMIN: KeyKind.ValueType  # 3
-"""Manage properties and keys (`tma_…`). Can neither send nor read events."""
+"""Manage properties, keys and dead letters (`tma_…`). Can neither send nor read
+events, but for those that became dead letters.
+"""
 Global___KeyKind: _TypeAlias = KeyKind  # noqa: Y015
 
 @_typing.final
