@@ -10,15 +10,16 @@ use tallymark::enrich::ip::IpPolicy;
 use tallymark::log::disk::Settings;
 use tallymark::log::{Log, Until, event};
 use tallymark::pb;
+use tallymark::pb::ingest_service_client::IngestServiceClient;
 use tallymark::validate::event::validate;
 use tonic::Code;
 
 use crate::support::letters::{
-    all, allow_poison, event_id_of, letters, numbered, poison, refuse_poison, replay, send_poison,
-    until_loaded,
+    all, allow_poison, event_id_of, letters, numbered, poison, refuse_poison, refuse_poison_in,
+    replay, send_poison, until_loaded,
 };
 use crate::support::wire::assert_refused;
-use crate::support::{TestApp, TestDatabase, committed, page_view};
+use crate::support::{ServerProcess, TestApp, TestDatabase, committed, page_view};
 
 fn good(count: usize) -> Vec<pb::Event> {
     (0..count)
@@ -270,4 +271,29 @@ async fn records_that_this_version_cannot_read_are_letters_and_hold_up_nothing()
         letters.iter().map(|letter| letter.reason.clone()).collect()
     };
     assert_eq!(reasons(&again), reasons(&found));
+}
+
+#[tokio::test]
+async fn the_services_log_tells_of_a_letter_and_nothing_of_its_event() {
+    let database = TestDatabase::create().await;
+    let url = database.url();
+    let mut server = ServerProcess::start(&[
+        ("DATABASE_URL", url.as_str()),
+        ("TALLYMARK_UNAUTHENTICATED", "true"),
+        ("TALLYMARK_LOG", "debug"),
+    ]);
+    let mut sender = IngestServiceClient::new(server.serving().await);
+    refuse_poison_in(&database).await;
+    let event = pb::Event {
+        session_id: "a-secret-session".to_owned(),
+        ip_address: "192.0.2.77".to_owned(),
+        ..poison("a-secret-visitor")
+    };
+    let refused = sender.ingest_event(committed(Some(event))).await;
+    refused.expect_err("it is refused");
+    let log = server.stop().await;
+    assert!(log.contains("an event is a dead letter now"), "{log}");
+    for secret in ["a-secret", "192.0.2.", "Failing row"] {
+        assert!(!log.contains(secret), "`{secret}` in {log}");
+    }
 }

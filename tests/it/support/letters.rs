@@ -6,7 +6,7 @@ use prost_types::Duration as WireDuration;
 use tallymark::pb::{self, DeadLetterSelection};
 use tonic::Status;
 
-use super::{TestApp, page_view};
+use super::{TestApp, TestDatabase, page_view};
 
 /// Milliseconds of the duration that [`refuse_poison`] refuses.
 const POISON_MS: i32 = 66_613;
@@ -22,13 +22,18 @@ pub fn poison(visitor: &str) -> pb::Event {
     }
 }
 
-/// Lets the database refuse [`poison`] from now on.
+/// Lets the service's database refuse [`poison`] from now on.
 pub async fn refuse_poison(app: &TestApp) {
+    refuse_poison_in(&app.database).await;
+}
+
+/// Lets a database refuse [`poison`] from now on.
+pub async fn refuse_poison_in(database: &TestDatabase) {
     let constraint = format!(
         "alter table events add constraint no_poison \
          check (duration_ms is distinct from {POISON_MS})"
     );
-    let client = app.database.client().await;
+    let client = database.client().await;
     client
         .batch_execute(&constraint)
         .await
