@@ -22,6 +22,8 @@ mod keys;
 mod loadgen;
 mod loading;
 mod metrics_page;
+mod overload;
+mod request_ids;
 mod requirements;
 mod retention;
 mod serve_process;

@@ -7,6 +7,7 @@ mod events;
 mod forwarder;
 pub mod letters;
 mod process;
+pub mod raw_http2;
 pub mod wire;
 
 pub use app::{KeyedChannel, TestApp, key_id};

@@ -20,6 +20,8 @@ const DATA_DIR: &str = "TALLYMARK_DATA_DIR";
 /// For anything that a program does at once, on a machine that is busy.
 const SOON: Duration = Duration::from_secs(60);
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tallymark");
+
 /// What a program that has ended said, and how it ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -44,8 +46,12 @@ impl Ended {
 
 /// `tallymark` with none of the tests' own settings.
 pub fn tallymark(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tallymark"));
+    let mut command = Command::new(PROGRAM);
     command.args(arguments);
+    clean(command, variables)
+}
+
+fn clean(mut command: Command, variables: &[(&str, &str)]) -> Command {
     for (name, _) in std::env::vars() {
         if name == "DATABASE_URL"
             || (name.starts_with("TALLYMARK_") && name != "TALLYMARK_ENGINE_DIR")
@@ -101,7 +107,21 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts it with these variables.
     pub fn start(variables: &[(&str, &str)]) -> Self {
-        let mut command = tallymark(&["serve", "--listen", "127.0.0.1:0"], variables);
+        Self::spawn(
+            tallymark(&["serve", "--listen", "127.0.0.1:0"], variables),
+            variables,
+        )
+    }
+
+    /// Starts it with these variables by way of a shell that does this before.
+    pub fn start_after(shell: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("sh");
+        let serve = format!("{shell} && exec \"$0\" serve --listen 127.0.0.1:0");
+        command.args(["-c", &serve, PROGRAM]);
+        Self::spawn(clean(command, variables), variables)
+    }
+
+    fn spawn(mut command: Command, variables: &[(&str, &str)]) -> Self {
         let is_given = variables.iter().any(|(name, _)| *name == DATA_DIR);
         let data_dir = (!is_given).then(|| tempfile::tempdir().expect("a directory"));
         if let Some(data_dir) = &data_dir {
@@ -197,6 +217,15 @@ impl ServerProcess {
         let mut client = HealthClient::new(self.channel().await);
         let reply = client.check(whole).await.expect("a health");
         reply.into_inner().status()
+    }
+
+    /// The most memory that it had at once, so far.
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id().expect("it runs"));
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kib.expect("a peak") * 1_024
     }
 
     /// Sends it a signal.
