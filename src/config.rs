@@ -66,7 +66,7 @@ variables! {
     BATCH_AGE_MS = "TALLYMARK_BATCH_AGE_MS", "50",
         "Milliseconds that an event waits for others to be written with, from 0 to 10,000, unless its sender waits for the commit.";
     STORE_TIMEOUT = "TALLYMARK_STORE_TIMEOUT_MS", "60000",
-        "Milliseconds that the database may take to write a batch before its connection is given up, from 100 to 3,600,000.";
+        "Milliseconds that the database may take to write a batch before its connection is given up and the halves are tried, from 100 to 3,600,000.";
     COMMIT_TIMEOUT = "TALLYMARK_COMMIT_TIMEOUT_MS", "30000",
         "Milliseconds that a sender waits who asked for the commit, from 100 to 3,600,000; then it is told to send again.";
     IN_FLIGHT_BYTES = "TALLYMARK_IN_FLIGHT_BYTES", "33554432",

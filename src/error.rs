@@ -42,7 +42,11 @@ impl Violation {
     /// The same violation, of a field inside `parent`.
     #[must_use]
     pub fn within(mut self, parent: &str) -> Self {
-        self.field = format!("{parent}.{}", self.field);
+        self.field = match self.field.as_str() {
+            // It is about the whole.
+            "" => parent.to_owned(),
+            field => format!("{parent}.{field}"),
+        };
         self
     }
 }

@@ -13,6 +13,7 @@ use tonic_types::StatusExt;
 
 use crate::cli::table::printable;
 use crate::error::causes;
+use crate::pb::admin_service_client::AdminServiceClient;
 use crate::pb::ingest_service_client::IngestServiceClient;
 use crate::pb::query_service_client::QueryServiceClient;
 
@@ -38,8 +39,8 @@ pub struct ConnectArgs {
     )]
     pub address: String,
 
-    /// Key to send, `tmw_…` for events, `tmr_…` for questions. Better in the environment than in the
-    /// arguments, which other users of this machine can see.
+    /// Key to send, `tmw_…` for events, `tmr_…` for questions, `tma_…` for administration. Better in the
+    /// environment than in the arguments, which other users of this machine can see.
     #[arg(
         long,
         env = "TALLYMARK_KEY",
@@ -48,8 +49,8 @@ pub struct ConnectArgs {
     )]
     pub key: Option<Secret>,
 
-    /// Name of the property, for a server without authentication. With a key it is the key's
-    /// property.
+    /// Name of the property, for a server without authentication, or for a server-wide administrator.
+    /// With another key it is the key's property.
     #[arg(long, env = "TALLYMARK_PROPERTY", value_name = "NAME")]
     pub property: Option<String>,
 }
@@ -113,6 +114,11 @@ impl Connection {
     /// The server's address, in its `http://host:port` form.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// A client that manages properties, keys and dead letters.
+    pub fn admin(&self) -> AdminServiceClient<ClientChannel> {
+        AdminServiceClient::new(self.channel.clone())
     }
 
     /// A client that sends events.

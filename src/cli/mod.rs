@@ -4,12 +4,13 @@
 //!  serve · demo ────────▶ app
 //!  property · key ──────▶ store          (no server needed)
 //!  database exec ───────▶ own engine
-//!  import · healthcheck ─▶ connect ──▶ a server, as any other client
+//!  import · dead-letters · healthcheck ─▶ connect ──▶ a server, as any other client
 //!  loadgen ─────────────▶ connect, and store to verify
 //! ```
 
 pub mod connect;
 pub mod database;
+pub mod dead_letters;
 pub mod demo;
 pub mod healthcheck;
 pub mod import;
@@ -50,6 +51,8 @@ enum Command {
     Key(key::KeyArgs),
     /// Manage properties, directly in the database.
     Property(property::PropertyArgs),
+    /// List, replay and drop events that the database refused, by way of a running server.
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Send the lines of a log file to a running server.
     Import(Box<import::ImportArgs>),
     // Without words here, so that those of its arguments, which say what is measured, are its help.
@@ -78,6 +81,7 @@ pub async fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Key(args) => key::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Property(args) => property::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::DeadLetters(args) => dead_letters::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Import(args) => import::run(*args).await,
         Command::Loadgen(args) => loadgen::run(*args).await,
         Command::Demo(args) => demo::run(args).await.map(|()| ExitCode::SUCCESS),

@@ -7,6 +7,7 @@
 //!          count,   dedupe    dictionaries,        (on conflict: COPY staging · merge)
 //!          bytes,             visitors, users
 //!          age                                     refused? halves; one alone → dead letter
+//!                                                  too slow? halves
 //! ```
 //!
 //! - [`feed`] hands out portions of the log by count, bytes and age, and knows what is loaded.
@@ -73,6 +74,14 @@ pub struct Loader {
 
 /// The loader was told to stop; what is not loaded stays in the log.
 struct Stopped;
+
+/// Why events are not to be tried again as one batch.
+enum Refusal {
+    /// Some event is at fault: the database's reason.
+    Values(String),
+    /// There are several, and they took longer than they may.
+    TooSlow,
+}
 
 impl Loader {
     /// A loader that writes through `pool` and gives the database at most `patience` for a batch.
@@ -143,10 +152,7 @@ impl Loader {
         events: &[LoggedEvent<'_>],
         stop: &CancellationToken,
     ) -> Result<(), Stopped> {
-        let mut parts = Vec::from([Range {
-            start: 0,
-            end: events.len(),
-        }]);
+        let mut parts: Vec<Range<usize>> = std::iter::once(0..events.len()).collect();
         while let Some(part) = parts.pop() {
             let own = &events[part.clone()];
             if own.is_empty() {
@@ -156,10 +162,10 @@ impl Loader {
             let Err(refusal) = self.store(first, own, stop).await? else {
                 continue;
             };
-            if let [event] = own {
+            if let ([event], Refusal::Values(reason)) = (own, refusal) {
                 let place = place + part.start;
                 let property_no = Some(event.property_no);
-                self.bury(portion, place, property_no, &refusal, stop)
+                self.bury(portion, place, property_no, &reason, stop)
                     .await?;
             } else {
                 // The first half first: it is popped last in, first out.
@@ -171,13 +177,13 @@ impl Loader {
         Ok(())
     }
 
-    /// Stores events until the database has them, or refuses them; then with its reason.
+    /// Stores events until the database has them, or until it makes no sense to try them together.
     async fn store(
         &mut self,
         first: u64,
         events: &[LoggedEvent<'_>],
         stop: &CancellationToken,
-    ) -> Result<Result<(), String>, Stopped> {
+    ) -> Result<Result<(), Refusal>, Stopped> {
         let started = Instant::now();
         let place = Place {
             log_id: self.feed.log().id(),
@@ -203,13 +209,22 @@ impl Loader {
                     return Ok(Ok(()));
                 }
                 Err(refusal) if refusal.is_about_values() => {
-                    let reason = refusal.reason();
-                    warn!(
-                        reason,
+                    // Burying says so aloud, once an event; halves on the way there do not matter.
+                    debug!(
+                        code = refusal.code(),
                         events = events.len(),
                         "the database refuses an event"
                     );
-                    return Ok(Err(reason));
+                    return Ok(Err(Refusal::Values(refusal.reason())));
+                }
+                Err(WriteError::TimedOut) if events.len() > 1 => {
+                    // As one batch they might never be done in time. Halves double again behind the
+                    // first that is stored, should the database have been held up by something else.
+                    warn!(
+                        events = events.len(),
+                        "a batch took too long; now its halves"
+                    );
+                    return Ok(Err(Refusal::TooSlow));
                 }
                 Err(failure) => {
                     let error = causes(&failure);
@@ -266,7 +281,12 @@ impl Loader {
             warn!(error, attempt, "could not keep a dead letter");
             self.back_off(attempt, stop).await?;
         }
-        error!(reason, sequence, "an event is a dead letter now");
+        // Without the reason, since the database's words may quote the event.
+        error!(
+            property_no,
+            sequence,
+            "an event is a dead letter now; an administrator can list, replay and drop these"
+        );
         metrics::count_dead_letter();
         self.feed.done(sequence, 1);
         self.feed.log().settle(sequence, &[Outcome::DeadLetter]);

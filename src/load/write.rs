@@ -45,9 +45,21 @@ impl WriteError {
         matches!(self, Self::Database(error) if pg_error::is_about_values(error))
     }
 
-    /// What to tell whoever reads dead letters: the database's own words.
+    /// What to tell whoever reads dead letters: the database's own words. They may hold values of the
+    /// event, so they are not for the service's log.
     pub fn reason(&self) -> String {
-        crate::error::causes(self)
+        match self {
+            Self::Database(error) => pg_error::words(error),
+            Self::Pool(_) | Self::TimedOut => crate::error::causes(self),
+        }
+    }
+
+    /// Kind of the refusal: PostgreSQL's code.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Database(error) => error.code().map(SqlState::code),
+            Self::Pool(_) | Self::TimedOut => None,
+        }
     }
 }
 

@@ -16,8 +16,8 @@ use crate::validate::property as validate;
 use crate::validate::question::page_size;
 use crate::validate::rules::{Violations, excerpt};
 
-use super::convert;
 use super::scope::Scope;
+use super::{convert, dead_letters};
 
 /// Entries a page when the request does not say.
 const DEFAULT_PAGE_SIZE: i32 = 100;
@@ -218,23 +218,29 @@ impl AdminService for Admin {
 
     async fn list_dead_letters(
         &self,
-        _: Request<pb::ListDeadLettersRequest>,
+        request: Request<pb::ListDeadLettersRequest>,
     ) -> Result<Response<pb::ListDeadLettersResponse>, Status> {
-        Err(Status::unimplemented("later"))
+        let scope = Scope::of(&request)?;
+        let listed = dead_letters::list(&scope, request.into_inner()).await?;
+        Ok(Response::new(listed))
     }
 
     async fn replay_dead_letters(
         &self,
-        _: Request<pb::ReplayDeadLettersRequest>,
+        request: Request<pb::ReplayDeadLettersRequest>,
     ) -> Result<Response<pb::ReplayDeadLettersResponse>, Status> {
-        Err(Status::unimplemented("later"))
+        let scope = Scope::of(&request)?;
+        let replayed = dead_letters::replay(&scope, request.into_inner()).await?;
+        Ok(Response::new(replayed))
     }
 
     async fn drop_dead_letters(
         &self,
-        _: Request<pb::DropDeadLettersRequest>,
+        request: Request<pb::DropDeadLettersRequest>,
     ) -> Result<Response<pb::DropDeadLettersResponse>, Status> {
-        Err(Status::unimplemented("later"))
+        let scope = Scope::of(&request)?;
+        let dropped = dead_letters::remove(&scope, request.into_inner()).await?;
+        Ok(Response::new(dropped))
     }
 }
 
@@ -250,7 +256,7 @@ fn no_property(name: &str) -> ApiError {
 }
 
 /// The property of that name, if the caller may know of it.
-async fn find_property(
+pub(super) async fn find_property(
     scope: &Scope,
     name: String,
     field: &str,
@@ -275,18 +281,18 @@ async fn refresh(scope: &Scope) -> Result<(), ApiError> {
         .map_err(|error: StoreError| error.into())
 }
 
-fn read_page_size(size: i32) -> Result<usize, ApiError> {
+pub(super) fn read_page_size(size: i32) -> Result<usize, ApiError> {
     let mut violations = Violations::default();
     let size = page_size(size, DEFAULT_PAGE_SIZE, &mut violations);
     violations.finish_call(size)
 }
 
 /// Tokens are the key of the last entry; separated by U+001F, which none contains.
-fn encode_token<const N: usize>(parts: [&str; N]) -> String {
+pub(super) fn encode_token<const N: usize>(parts: [&str; N]) -> String {
     URL_SAFE_NO_PAD.encode(parts.join("\u{1f}"))
 }
 
-fn decode_token<const N: usize>(token: &str) -> Result<[String; N], ApiError> {
+pub(super) fn decode_token<const N: usize>(token: &str) -> Result<[String; N], ApiError> {
     if token.is_empty() {
         return Ok(std::array::from_fn(|_| String::new()));
     }
@@ -304,6 +310,6 @@ fn decode_token<const N: usize>(token: &str) -> Result<[String; N], ApiError> {
     Ok(parts)
 }
 
-fn bad_token() -> ApiError {
+pub(super) fn bad_token() -> ApiError {
     ApiError::invalid("page_token", "is not one of this list's")
 }

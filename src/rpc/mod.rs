@@ -9,6 +9,7 @@ pub mod admin;
 pub mod codec;
 pub mod connections;
 pub mod convert;
+pub mod dead_letters;
 pub mod gate;
 pub mod health;
 pub mod ingest;

@@ -1,5 +1,6 @@
 //! The database: where it is, what it must be able to do, its schema, and the meaning of its errors.
 
+pub mod dead_letters;
 pub mod directory;
 pub mod embedded;
 pub mod keys;

@@ -18,10 +18,20 @@ pub fn is_passing(error: &Error) -> bool {
 }
 
 /// Whether the values are at fault, rather than the database, its schema or our rights: classes data
-/// exception, integrity constraint violation and program limit exceeded.
+/// exception, integrity constraint violation and program limit exceeded, and what an operator's
+/// trigger raises. Not what a sequence says that has no number left.
 pub fn is_about_values(error: &Error) -> bool {
     let state = error.code().map_or("", SqlState::code);
-    ["22", "23", "54"]
+    if [
+        &SqlState::SEQUENCE_GENERATOR_LIMIT_EXCEEDED,
+        &SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+    ]
+    .map(SqlState::code)
+    .contains(&state)
+    {
+        return false;
+    }
+    ["22", "23", "54", "P0001"]
         .iter()
         .any(|class| state.starts_with(class))
 }
@@ -39,4 +49,23 @@ pub fn is_bad_regex(error: &Error) -> bool {
 /// Whether a constraint of this name was violated.
 pub fn violates(error: &Error, constraint: &str) -> bool {
     error.as_db_error().and_then(|error| error.constraint()) == Some(constraint)
+}
+
+/// What PostgreSQL said, for an administrator: message, detail and code, in one line of bounded length.
+pub fn words(error: &Error) -> String {
+    const MAX_CHARS: usize = 1_000;
+    let Some(said) = error.as_db_error() else {
+        return crate::error::causes(error);
+    };
+    let mut words = said.message().to_owned();
+    // Their detail is the whole row, in numbers.
+    let details_row = [SqlState::CHECK_VIOLATION, SqlState::NOT_NULL_VIOLATION];
+    if let Some(detail) = said.detail()
+        && !details_row.contains(said.code())
+    {
+        words.push_str(": ");
+        words.push_str(detail);
+    }
+    let words: String = words.chars().take(MAX_CHARS).collect();
+    format!("{words} (SQLSTATE {})", said.code().code())
 }

@@ -6,6 +6,8 @@ use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, R
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Config, NoTls};
 
+use crate::error::causes;
+
 /// How long a caller waits for a free connection, and for a new one to be made.
 const WAIT: Duration = Duration::from_secs(5);
 /// How long the database's machine may be silent before a connection to it counts as broken.
@@ -59,15 +61,44 @@ pub fn open(url: &str, size: usize) -> Result<Pool, BadUrl> {
 }
 
 /// Works with a connection, at most for `limit`; `None` if that was not enough. What the database was
-/// asked to do may still happen then, so nobody else gets the connection.
+/// asked to do may still happen then, as after [`guarded`] work that is dropped.
 pub async fn bounded<T>(
-    mut client: Client,
+    client: Client,
     limit: Duration,
     work: impl AsyncFnOnce(&mut Client) -> T,
 ) -> Option<T> {
-    let result = tokio::time::timeout(limit, work(&mut client)).await;
-    if result.is_err() {
+    tokio::time::timeout(limit, guarded(client, work))
+        .await
+        .ok()
+}
+
+/// Works with a connection. If the work is dropped before its end (its time is over, its caller left),
+/// its statement is cancelled and the connection closed: nobody else is to wait behind that statement,
+/// or to be hit by a cancellation that comes late. Without the cancellation a statement that waits for
+/// a lock would stay in the database, and each try would leave one more there.
+pub async fn guarded<T>(client: Client, work: impl AsyncFnOnce(&mut Client) -> T) -> T {
+    let mut guard = CloseOnDrop(Some(client));
+    let Some(client) = &mut guard.0 else {
+        unreachable!("it was put in just now");
+    };
+    let result = work(client).await;
+    // Back into the pool.
+    drop(guard.0.take());
+    result
+}
+
+/// Closes a connection in the midst of its work.
+struct CloseOnDrop(Option<Client>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        let Some(client) = self.0.take() else { return };
+        let cancel_token = client.cancel_token();
         drop(Client::take(client));
+        tokio::spawn(async move {
+            if let Err(error) = cancel_token.cancel_query(NoTls).await {
+                tracing::debug!(error = causes(&error), "a statement could not be cancelled");
+            }
+        });
     }
-    result.ok()
 }

@@ -123,6 +123,30 @@ async fn call_everything(
                 .await
                 .map(drop),
         ),
+        (
+            "ListDeadLetters",
+            ADMIN,
+            admin
+                .list_dead_letters(pb::ListDeadLettersRequest::default())
+                .await
+                .map(drop),
+        ),
+        (
+            "ReplayDeadLetters",
+            ADMIN,
+            admin
+                .replay_dead_letters(pb::ReplayDeadLettersRequest::default())
+                .await
+                .map(drop),
+        ),
+        (
+            "DropDeadLetters",
+            ADMIN,
+            admin
+                .drop_dead_letters(pb::DropDeadLettersRequest::default())
+                .await
+                .map(drop),
+        ),
     ]
 }
 

@@ -5,6 +5,7 @@ mod app;
 mod database;
 mod events;
 mod forwarder;
+pub mod letters;
 mod process;
 pub mod raw_http2;
 pub mod wire;

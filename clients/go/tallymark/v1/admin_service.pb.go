@@ -91,7 +91,8 @@ const (
 	KeyKind_KEY_KIND_WRITE KeyKind = 1
 	// Ask questions (`tmr_…`). Cannot send events.
 	KeyKind_KEY_KIND_READ KeyKind = 2
-	// Manage properties and keys (`tma_…`). Can neither send nor read events.
+	// Manage properties, keys and dead letters (`tma_…`). Can neither send nor read
+	// events, but for those that became dead letters.
 	KeyKind_KEY_KIND_ADMIN KeyKind = 3
 )
 
@@ -1083,16 +1084,17 @@ func (x *RevokeKeyResponse) GetKey() *Key {
 // An acknowledged event that the database refused.
 type DeadLetter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its number, ascending with the time of the refusal.
+	// Its number, from 1, ascending with the time of the refusal.
 	Number int64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	// The property it was sent to.
+	// The property it was sent to. Empty when its record could not be read.
 	Property string `protobuf:"bytes,2,opt,name=property,proto3" json:"property,omitempty"`
 	// When the database refused it.
 	RefuseTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=refuse_time,json=refuseTime,proto3" json:"refuse_time,omitempty"`
-	// What the database said.
+	// What the database said, with PostgreSQL's code; or why the record cannot be
+	// read. For people: its words may change.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	// The event as it would have been stored. Absent when this version of the
-	// server cannot read it.
+	// The event as it would have been stored, as GetEvent would return it. Absent
+	// when this version of the server cannot read it.
 	Event         *StoredEvent `protobuf:"bytes,5,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1166,9 +1168,11 @@ func (x *DeadLetter) GetEvent() *StoredEvent {
 // Request of ListDeadLetters.
 type ListDeadLettersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The property whose dead letters are listed. Empty: of all that the key may see.
+	// The property whose dead letters are listed; NOT_FOUND when the key may not
+	// see it or there is none. Empty: of all that the key may see.
 	Property string `protobuf:"bytes,1,opt,name=property,proto3" json:"property,omitempty"`
-	// Dead letters a page, from 1 to 1,000. Default: 100.
+	// Dead letters a page, from 1 to 1,000. Default: 100. A page has fewer where
+	// its message would exceed 4 MiB, which clients do not take by default.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -1230,9 +1234,9 @@ func (x *ListDeadLettersRequest) GetPageToken() string {
 // Response of ListDeadLetters.
 type ListDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The dead letters.
+	// The dead letters, by number.
 	DeadLetters []*DeadLetter `protobuf:"bytes,1,rep,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
-	// For the next page; empty on the last.
+	// For the next page; empty on the last. Opaque.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1285,11 +1289,13 @@ func (x *ListDeadLettersResponse) GetNextPageToken() string {
 // Which dead letters are meant: those with these numbers, or all.
 type DeadLetterSelection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The property whose dead letters are meant. Empty: of all that the key may see.
+	// The property whose dead letters are meant; NOT_FOUND when the key may not
+	// see it or there is none. Empty: of all that the key may see.
 	Property string `protobuf:"bytes,1,opt,name=property,proto3" json:"property,omitempty"`
-	// Their numbers, at most 1,000. Numbers that do not exist are passed over.
+	// Their numbers, at most 1,000. Passed over are numbers that do not exist, or
+	// are another property's.
 	Numbers []int64 `protobuf:"varint,2,rep,packed,name=numbers,proto3" json:"numbers,omitempty"`
-	// All of them, instead of numbers.
+	// All that are there when the call begins, instead of numbers.
 	All           bool `protobuf:"varint,3,opt,name=all,proto3" json:"all,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1395,7 +1401,7 @@ func (x *ReplayDeadLettersRequest) GetSelection() *DeadLetterSelection {
 // Response of ReplayDeadLetters.
 type ReplayDeadLettersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many were sent through the log again.
+	// How many were sent through the log again, and are not dead letters any more.
 	Replayed      int64 `protobuf:"varint,1,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -55,13 +55,20 @@ type AdminServiceClient interface {
 	// Revokes a key, within two seconds on every server. Repeating it is OK.
 	RevokeKey(ctx context.Context, in *RevokeKeyRequest, opts ...grpc.CallOption) (*RevokeKeyResponse, error)
 	// Lists dead letters: acknowledged events that the database refused, each with
-	// its reason, the oldest first.
+	// its reason, the oldest first. An admin key of one property sees those of that
+	// property; those whose record could not be read belong to no property, and are
+	// for server-wide admin keys.
 	ListDeadLetters(ctx context.Context, in *ListDeadLettersRequest, opts ...grpc.CallOption) (*ListDeadLettersResponse, error)
-	// Sends dead letters through the log again, for when the reason is gone. One
-	// that is refused again becomes a dead letter again, under another number. An
-	// event that was stored in the meantime is counted once all the same.
+	// Sends dead letters through the log again, for when the reason is gone. The
+	// reply comes when the log has them: soon after, each is stored, or is a dead
+	// letter again, under another number. An event that was stored in the meantime
+	// is counted once all the same. RESOURCE_EXHAUSTED while the log is full.
+	// Repeating a call that failed or was cut short (`all` may be many: allow time)
+	// goes on with those that are left. Of two calls at once each letter is sent by
+	// one.
 	ReplayDeadLetters(ctx context.Context, in *ReplayDeadLettersRequest, opts ...grpc.CallOption) (*ReplayDeadLettersResponse, error)
-	// Deletes dead letters for good.
+	// Deletes dead letters for good: their events are in no answer, and nowhere
+	// else. Repeating a call that failed goes on with those that are left.
 	DropDeadLetters(ctx context.Context, in *DropDeadLettersRequest, opts ...grpc.CallOption) (*DropDeadLettersResponse, error)
 }
 
@@ -197,13 +204,20 @@ type AdminServiceServer interface {
 	// Revokes a key, within two seconds on every server. Repeating it is OK.
 	RevokeKey(context.Context, *RevokeKeyRequest) (*RevokeKeyResponse, error)
 	// Lists dead letters: acknowledged events that the database refused, each with
-	// its reason, the oldest first.
+	// its reason, the oldest first. An admin key of one property sees those of that
+	// property; those whose record could not be read belong to no property, and are
+	// for server-wide admin keys.
 	ListDeadLetters(context.Context, *ListDeadLettersRequest) (*ListDeadLettersResponse, error)
-	// Sends dead letters through the log again, for when the reason is gone. One
-	// that is refused again becomes a dead letter again, under another number. An
-	// event that was stored in the meantime is counted once all the same.
+	// Sends dead letters through the log again, for when the reason is gone. The
+	// reply comes when the log has them: soon after, each is stored, or is a dead
+	// letter again, under another number. An event that was stored in the meantime
+	// is counted once all the same. RESOURCE_EXHAUSTED while the log is full.
+	// Repeating a call that failed or was cut short (`all` may be many: allow time)
+	// goes on with those that are left. Of two calls at once each letter is sent by
+	// one.
 	ReplayDeadLetters(context.Context, *ReplayDeadLettersRequest) (*ReplayDeadLettersResponse, error)
-	// Deletes dead letters for good.
+	// Deletes dead letters for good: their events are in no answer, and nowhere
+	// else. Repeating a call that failed goes on with those that are left.
 	DropDeadLetters(context.Context, *DropDeadLettersRequest) (*DropDeadLettersResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }

@@ -521,14 +521,14 @@ export const RevokeKeyResponseSchema: GenMessage<RevokeKeyResponse> = /*@__PURE_
  */
 export type DeadLetter = Message<"tallymark.v1.DeadLetter"> & {
   /**
-   * Its number, ascending with the time of the refusal.
+   * Its number, from 1, ascending with the time of the refusal.
    *
    * @generated from field: int64 number = 1;
    */
   number: bigint;
 
   /**
-   * The property it was sent to.
+   * The property it was sent to. Empty when its record could not be read.
    *
    * @generated from field: string property = 2;
    */
@@ -542,15 +542,16 @@ export type DeadLetter = Message<"tallymark.v1.DeadLetter"> & {
   refuseTime?: Timestamp | undefined;
 
   /**
-   * What the database said.
+   * What the database said, with PostgreSQL's code; or why the record cannot be
+   * read. For people: its words may change.
    *
    * @generated from field: string reason = 4;
    */
   reason: string;
 
   /**
-   * The event as it would have been stored. Absent when this version of the
-   * server cannot read it.
+   * The event as it would have been stored, as GetEvent would return it. Absent
+   * when this version of the server cannot read it.
    *
    * @generated from field: tallymark.v1.StoredEvent event = 5;
    */
@@ -571,14 +572,16 @@ export const DeadLetterSchema: GenMessage<DeadLetter> = /*@__PURE__*/
  */
 export type ListDeadLettersRequest = Message<"tallymark.v1.ListDeadLettersRequest"> & {
   /**
-   * The property whose dead letters are listed. Empty: of all that the key may see.
+   * The property whose dead letters are listed; NOT_FOUND when the key may not
+   * see it or there is none. Empty: of all that the key may see.
    *
    * @generated from field: string property = 1;
    */
   property: string;
 
   /**
-   * Dead letters a page, from 1 to 1,000. Default: 100.
+   * Dead letters a page, from 1 to 1,000. Default: 100. A page has fewer where
+   * its message would exceed 4 MiB, which clients do not take by default.
    *
    * @generated from field: int32 page_size = 2;
    */
@@ -606,14 +609,14 @@ export const ListDeadLettersRequestSchema: GenMessage<ListDeadLettersRequest> = 
  */
 export type ListDeadLettersResponse = Message<"tallymark.v1.ListDeadLettersResponse"> & {
   /**
-   * The dead letters.
+   * The dead letters, by number.
    *
    * @generated from field: repeated tallymark.v1.DeadLetter dead_letters = 1;
    */
   deadLetters: DeadLetter[];
 
   /**
-   * For the next page; empty on the last.
+   * For the next page; empty on the last. Opaque.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -634,21 +637,23 @@ export const ListDeadLettersResponseSchema: GenMessage<ListDeadLettersResponse> 
  */
 export type DeadLetterSelection = Message<"tallymark.v1.DeadLetterSelection"> & {
   /**
-   * The property whose dead letters are meant. Empty: of all that the key may see.
+   * The property whose dead letters are meant; NOT_FOUND when the key may not
+   * see it or there is none. Empty: of all that the key may see.
    *
    * @generated from field: string property = 1;
    */
   property: string;
 
   /**
-   * Their numbers, at most 1,000. Numbers that do not exist are passed over.
+   * Their numbers, at most 1,000. Passed over are numbers that do not exist, or
+   * are another property's.
    *
    * @generated from field: repeated int64 numbers = 2;
    */
   numbers: bigint[];
 
   /**
-   * All of them, instead of numbers.
+   * All that are there when the call begins, instead of numbers.
    *
    * @generated from field: bool all = 3;
    */
@@ -690,7 +695,7 @@ export const ReplayDeadLettersRequestSchema: GenMessage<ReplayDeadLettersRequest
  */
 export type ReplayDeadLettersResponse = Message<"tallymark.v1.ReplayDeadLettersResponse"> & {
   /**
-   * How many were sent through the log again.
+   * How many were sent through the log again, and are not dead letters any more.
    *
    * @generated from field: int64 replayed = 1;
    */
@@ -815,7 +820,8 @@ export enum KeyKind {
   READ = 2,
 
   /**
-   * Manage properties and keys (`tma_…`). Can neither send nor read events.
+   * Manage properties, keys and dead letters (`tma_…`). Can neither send nor read
+   * events, but for those that became dead letters.
    *
    * @generated from enum value: KEY_KIND_ADMIN = 3;
    */
@@ -909,7 +915,9 @@ export const AdminService: GenService<{
   },
   /**
    * Lists dead letters: acknowledged events that the database refused, each with
-   * its reason, the oldest first.
+   * its reason, the oldest first. An admin key of one property sees those of that
+   * property; those whose record could not be read belong to no property, and are
+   * for server-wide admin keys.
    *
    * @generated from rpc tallymark.v1.AdminService.ListDeadLetters
    */
@@ -919,9 +927,13 @@ export const AdminService: GenService<{
     output: typeof ListDeadLettersResponseSchema;
   },
   /**
-   * Sends dead letters through the log again, for when the reason is gone. One
-   * that is refused again becomes a dead letter again, under another number. An
-   * event that was stored in the meantime is counted once all the same.
+   * Sends dead letters through the log again, for when the reason is gone. The
+   * reply comes when the log has them: soon after, each is stored, or is a dead
+   * letter again, under another number. An event that was stored in the meantime
+   * is counted once all the same. RESOURCE_EXHAUSTED while the log is full.
+   * Repeating a call that failed or was cut short (`all` may be many: allow time)
+   * goes on with those that are left. Of two calls at once each letter is sent by
+   * one.
    *
    * @generated from rpc tallymark.v1.AdminService.ReplayDeadLetters
    */
@@ -931,7 +943,8 @@ export const AdminService: GenService<{
     output: typeof ReplayDeadLettersResponseSchema;
   },
   /**
-   * Deletes dead letters for good.
+   * Deletes dead letters for good: their events are in no answer, and nowhere
+   * else. Repeating a call that failed goes on with those that are left.
    *
    * @generated from rpc tallymark.v1.AdminService.DropDeadLetters
    */

@@ -64,7 +64,9 @@ class _KeyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyKind.Value
     KEY_KIND_READ: _KeyKind.ValueType  # 2
     """Ask questions (`tmr_…`). Cannot send events."""
     KEY_KIND_ADMIN: _KeyKind.ValueType  # 3
-    """Manage properties and keys (`tma_…`). Can neither send nor read events."""
+    """Manage properties, keys and dead letters (`tma_…`). Can neither send nor read
+    events, but for those that became dead letters.
+    """
 
 class KeyKind(_KeyKind, metaclass=_KeyKindEnumTypeWrapper):
     """What a key may do."""
@@ -76,7 +78,9 @@ KEY_KIND_WRITE: KeyKind.ValueType  # 1
 KEY_KIND_READ: KeyKind.ValueType  # 2
 """Ask questions (`tmr_…`). Cannot send events."""
 KEY_KIND_ADMIN: KeyKind.ValueType  # 3
-"""Manage properties and keys (`tma_…`). Can neither send nor read events."""
+"""Manage properties, keys and dead letters (`tma_…`). Can neither send nor read
+events, but for those that became dead letters.
+"""
 Global___KeyKind: _TypeAlias = KeyKind  # noqa: Y015
 
 @_typing.final
@@ -578,19 +582,21 @@ class DeadLetter(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """Its number, ascending with the time of the refusal."""
+    """Its number, from 1, ascending with the time of the refusal."""
     property: _builtins.str
-    """The property it was sent to."""
+    """The property it was sent to. Empty when its record could not be read."""
     reason: _builtins.str
-    """What the database said."""
+    """What the database said, with PostgreSQL's code; or why the record cannot be
+    read. For people: its words may change.
+    """
     @_builtins.property
     def refuse_time(self) -> _timestamp_pb2.Timestamp:
         """When the database refused it."""
 
     @_builtins.property
     def event(self) -> _event_pb2.StoredEvent:
-        """The event as it would have been stored. Absent when this version of the
-        server cannot read it.
+        """The event as it would have been stored, as GetEvent would return it. Absent
+        when this version of the server cannot read it.
         """
 
     def __init__(
@@ -620,9 +626,13 @@ class ListDeadLettersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     property: _builtins.str
-    """The property whose dead letters are listed. Empty: of all that the key may see."""
+    """The property whose dead letters are listed; NOT_FOUND when the key may not
+    see it or there is none. Empty: of all that the key may see.
+    """
     page_size: _builtins.int
-    """Dead letters a page, from 1 to 1,000. Default: 100."""
+    """Dead letters a page, from 1 to 1,000. Default: 100. A page has fewer where
+    its message would exceed 4 MiB, which clients do not take by default.
+    """
     page_token: _builtins.str
     """The next_page_token of the page before."""
     def __init__(
@@ -649,10 +659,10 @@ class ListDeadLettersResponse(_message.Message):
     DEAD_LETTERS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """For the next page; empty on the last. Opaque."""
     @_builtins.property
     def dead_letters(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeadLetter]:
-        """The dead letters."""
+        """The dead letters, by number."""
 
     def __init__(
         self,
@@ -678,12 +688,16 @@ class DeadLetterSelection(_message.Message):
     NUMBERS_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
     property: _builtins.str
-    """The property whose dead letters are meant. Empty: of all that the key may see."""
+    """The property whose dead letters are meant; NOT_FOUND when the key may not
+    see it or there is none. Empty: of all that the key may see.
+    """
     all: _builtins.bool
-    """All of them, instead of numbers."""
+    """All that are there when the call begins, instead of numbers."""
     @_builtins.property
     def numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Their numbers, at most 1,000. Numbers that do not exist are passed over."""
+        """Their numbers, at most 1,000. Passed over are numbers that do not exist, or
+        are another property's.
+        """
 
     def __init__(
         self,
@@ -732,7 +746,7 @@ class ReplayDeadLettersResponse(_message.Message):
 
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.int
-    """How many were sent through the log again."""
+    """How many were sent through the log again, and are not dead letters any more."""
     def __init__(
         self,
         *,

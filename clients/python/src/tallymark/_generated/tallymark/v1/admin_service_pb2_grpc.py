@@ -147,23 +147,30 @@ class AdminServiceServicer:
 
     def ListDeadLetters(self, request, context):
         """Lists dead letters: acknowledged events that the database refused, each with
-        its reason, the oldest first.
+        its reason, the oldest first. An admin key of one property sees those of that
+        property; those whose record could not be read belong to no property, and are
+        for server-wide admin keys.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReplayDeadLetters(self, request, context):
-        """Sends dead letters through the log again, for when the reason is gone. One
-        that is refused again becomes a dead letter again, under another number. An
-        event that was stored in the meantime is counted once all the same.
+        """Sends dead letters through the log again, for when the reason is gone. The
+        reply comes when the log has them: soon after, each is stored, or is a dead
+        letter again, under another number. An event that was stored in the meantime
+        is counted once all the same. RESOURCE_EXHAUSTED while the log is full.
+        Repeating a call that failed or was cut short (`all` may be many: allow time)
+        goes on with those that are left. Of two calls at once each letter is sent by
+        one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DropDeadLetters(self, request, context):
-        """Deletes dead letters for good.
+        """Deletes dead letters for good: their events are in no answer, and nowhere
+        else. Repeating a call that failed goes on with those that are left.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -54,15 +54,23 @@ class AdminServiceStub:
     """Revokes a key, within two seconds on every server. Repeating it is OK."""
     ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeadLettersRequest, _admin_service_pb2.ListDeadLettersResponse]
     """Lists dead letters: acknowledged events that the database refused, each with
-    its reason, the oldest first.
+    its reason, the oldest first. An admin key of one property sees those of that
+    property; those whose record could not be read belong to no property, and are
+    for server-wide admin keys.
     """
     ReplayDeadLetters: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ReplayDeadLettersRequest, _admin_service_pb2.ReplayDeadLettersResponse]
-    """Sends dead letters through the log again, for when the reason is gone. One
-    that is refused again becomes a dead letter again, under another number. An
-    event that was stored in the meantime is counted once all the same.
+    """Sends dead letters through the log again, for when the reason is gone. The
+    reply comes when the log has them: soon after, each is stored, or is a dead
+    letter again, under another number. An event that was stored in the meantime
+    is counted once all the same. RESOURCE_EXHAUSTED while the log is full.
+    Repeating a call that failed or was cut short (`all` may be many: allow time)
+    goes on with those that are left. Of two calls at once each letter is sent by
+    one.
     """
     DropDeadLetters: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DropDeadLettersRequest, _admin_service_pb2.DropDeadLettersResponse]
-    """Deletes dead letters for good."""
+    """Deletes dead letters for good: their events are in no answer, and nowhere
+    else. Repeating a call that failed goes on with those that are left.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -90,15 +98,23 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Revokes a key, within two seconds on every server. Repeating it is OK."""
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeadLettersRequest, _admin_service_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
     """Lists dead letters: acknowledged events that the database refused, each with
-    its reason, the oldest first.
+    its reason, the oldest first. An admin key of one property sees those of that
+    property; those whose record could not be read belong to no property, and are
+    for server-wide admin keys.
     """
     ReplayDeadLetters: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ReplayDeadLettersRequest, _admin_service_pb2.ReplayDeadLettersResponse]  # type: ignore[assignment]
-    """Sends dead letters through the log again, for when the reason is gone. One
-    that is refused again becomes a dead letter again, under another number. An
-    event that was stored in the meantime is counted once all the same.
+    """Sends dead letters through the log again, for when the reason is gone. The
+    reply comes when the log has them: soon after, each is stored, or is a dead
+    letter again, under another number. An event that was stored in the meantime
+    is counted once all the same. RESOURCE_EXHAUSTED while the log is full.
+    Repeating a call that failed or was cut short (`all` may be many: allow time)
+    goes on with those that are left. Of two calls at once each letter is sent by
+    one.
     """
     DropDeadLetters: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DropDeadLettersRequest, _admin_service_pb2.DropDeadLettersResponse]  # type: ignore[assignment]
-    """Deletes dead letters for good."""
+    """Deletes dead letters for good: their events are in no answer, and nowhere
+    else. Repeating a call that failed goes on with those that are left.
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Manages properties, keys and dead letters. Needs an admin key (`authorization: Bearer
@@ -171,7 +187,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListDeadLettersResponse, _abc.Awaitable[_admin_service_pb2.ListDeadLettersResponse]]:
         """Lists dead letters: acknowledged events that the database refused, each with
-        its reason, the oldest first.
+        its reason, the oldest first. An admin key of one property sees those of that
+        property; those whose record could not be read belong to no property, and are
+        for server-wide admin keys.
         """
 
     @_abc_1.abstractmethod
@@ -180,9 +198,13 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ReplayDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ReplayDeadLettersResponse, _abc.Awaitable[_admin_service_pb2.ReplayDeadLettersResponse]]:
-        """Sends dead letters through the log again, for when the reason is gone. One
-        that is refused again becomes a dead letter again, under another number. An
-        event that was stored in the meantime is counted once all the same.
+        """Sends dead letters through the log again, for when the reason is gone. The
+        reply comes when the log has them: soon after, each is stored, or is a dead
+        letter again, under another number. An event that was stored in the meantime
+        is counted once all the same. RESOURCE_EXHAUSTED while the log is full.
+        Repeating a call that failed or was cut short (`all` may be many: allow time)
+        goes on with those that are left. Of two calls at once each letter is sent by
+        one.
         """
 
     @_abc_1.abstractmethod
@@ -191,6 +213,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.DropDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.DropDeadLettersResponse, _abc.Awaitable[_admin_service_pb2.DropDeadLettersResponse]]:
-        """Deletes dead letters for good."""
+        """Deletes dead letters for good: their events are in no answer, and nowhere
+        else. Repeating a call that failed goes on with those that are left.
+        """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
