@@ -5,10 +5,12 @@ mod app;
 mod database;
 mod events;
 mod forwarder;
+pub mod load;
 mod process;
 pub mod wire;
 
-pub use app::{KeyedChannel, TestApp, key_id};
+pub use app::{KeyedChannel, SendKey, TestApp, key_id};
 pub use database::TestDatabase;
 pub use events::{aggregate_rows, at, committed, committed_batch, page_view, reason, violations};
+pub use forwarder::Forwarder;
 pub use process::{Ended, ServerProcess, data_dir, run, run_with_stdin};

@@ -16,6 +16,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tallymark");
+const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
 const DATA_DIR: &str = "TALLYMARK_DATA_DIR";
 /// For anything that a program does at once, on a machine that is busy.
 const SOON: Duration = Duration::from_secs(60);
@@ -44,8 +46,13 @@ impl Ended {
 
 /// `tallymark` with none of the tests' own settings.
 pub fn tallymark(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tallymark"));
+    let mut command = Command::new(PROGRAM);
     command.args(arguments);
+    set_variables(&mut command, variables);
+    command
+}
+
+fn set_variables(command: &mut Command, variables: &[(&str, &str)]) {
     for (name, _) in std::env::vars() {
         if name == "DATABASE_URL"
             || (name.starts_with("TALLYMARK_") && name != "TALLYMARK_ENGINE_DIR")
@@ -55,7 +62,6 @@ pub fn tallymark(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     }
     command.envs(variables.iter().copied());
     command.kill_on_drop(true);
-    command
 }
 
 /// Runs `tallymark` to its end.
@@ -101,7 +107,20 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts it with these variables.
     pub fn start(variables: &[(&str, &str)]) -> Self {
-        let mut command = tallymark(&["serve", "--listen", "127.0.0.1:0"], variables);
+        Self::launch(tallymark(&SERVE, variables), variables)
+    }
+
+    /// Starts it with these variables by way of another program, which gets the command line behind
+    /// its own arguments and executes it in place.
+    pub fn start_by(way: &[&str], variables: &[(&str, &str)]) -> Self {
+        let (program, arguments) = way.split_first().expect("a program");
+        let mut command = Command::new(program);
+        command.args(arguments).arg(PROGRAM).args(SERVE);
+        set_variables(&mut command, variables);
+        Self::launch(command, variables)
+    }
+
+    fn launch(mut command: Command, variables: &[(&str, &str)]) -> Self {
         let is_given = variables.iter().any(|(name, _)| *name == DATA_DIR);
         let data_dir = (!is_given).then(|| tempfile::tempdir().expect("a directory"));
         if let Some(data_dir) = &data_dir {
@@ -199,11 +218,15 @@ impl ServerProcess {
         reply.into_inner().status()
     }
 
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        pid.and_then(Pid::from_raw).expect("it runs")
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
-        let pid = pid.and_then(Pid::from_raw).expect("it runs");
-        kill_process(pid, signal).expect("it runs");
+        kill_process(self.pid(), signal).expect("it runs");
     }
 
     /// Waits for its end.
