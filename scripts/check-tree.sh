@@ -17,7 +17,8 @@ if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
         [ ! -f "$file" ] || printf '%s\n' "$file"
     done)
 else
-    files=$(find . -type f ! -path './target/*' ! -path '*/node_modules/*' ! -path '*/.venv/*' ! -path '*/.tools/*' |
+    files=$(find . -type f ! -path '*/target/*' ! -path '*/node_modules/*' ! -path '*/.venv/*' ! -path '*/.tools/*' \
+        ! -path './fuzz/corpus/*' ! -path './fuzz/artifacts/*' |
         sed 's#^\./##')
 fi
 matching() { printf '%s\n' "$files" | grep -E "$1" || true; }

@@ -37,7 +37,10 @@ use crate::load::positions::{self, PositionError};
 use crate::log::Log;
 use crate::log::disk::OpenError;
 use crate::metrics;
+use crate::open_files;
+use crate::rpc::connections::Connections;
 use crate::rpc::gate::{Authentication, DEFAULT_PROPERTY, Gate};
+use crate::rpc::receive::budget::ReceiveBudget;
 use crate::rpc::scope::Core;
 use crate::rpc::{health, server};
 use crate::store::directory::Directory;
@@ -54,6 +57,9 @@ const LOADERS: usize = 2;
 const SERVICE_CONNECTIONS: usize = 4;
 /// How long loaders have to finish when the service stops.
 const LOADER_BUDGET: Duration = Duration::from_secs(5);
+/// Files that are open beside connections of clients and to the database: the log, programs and
+/// listeners, those who read the metrics, with room to spare.
+const OTHER_FILES: usize = 128;
 /// How long the other workers have to stop.
 const WORKER_BUDGET: Duration = Duration::from_secs(5);
 /// How long calls that are cut off have to tell their callers.
@@ -185,8 +191,12 @@ impl App {
         let mut reporter = tonic_health::server::HealthReporter::new();
         health::set_all(&reporter, tonic_health::ServingStatus::NotServing).await;
         info!(listen = %listener.local_addr().unwrap_or(config.listen), "listening");
+        let receiving = ReceiveBudget::new(config.receive_bytes);
+        let connections = Connections::new(max_connections(&config));
         let mut serving = tokio::spawn(server::serve(
             listener,
+            connections.clone(),
+            Arc::clone(&receiving),
             Arc::clone(&gate),
             reporter.clone(),
             closing.clone(),
@@ -216,6 +226,8 @@ impl App {
                         ("service", core.service_pool.clone()),
                     ],
                     feed,
+                    receiving_bytes: Arc::new(move || receiving.used_bytes()),
+                    grpc_connections: Arc::new(move || connections.open()),
                 };
                 if let Some(listener) = metrics_listener {
                     metrics::start();
@@ -282,6 +294,12 @@ impl App {
         info!("stopped");
         outcome
     }
+}
+
+/// Connections of clients, so that files are left for everything else.
+fn max_connections(config: &Config) -> usize {
+    let others = OTHER_FILES + SERVICE_CONNECTIONS + config.pool_size;
+    open_files::limit().saturating_sub(others).max(1)
 }
 
 async fn listen(listen: SocketAddr) -> Result<TcpListener, AppError> {

@@ -71,6 +71,8 @@ variables! {
         "Milliseconds that a sender waits who asked for the commit, from 100 to 3,600,000; then it is told to send again.";
     IN_FLIGHT_BYTES = "TALLYMARK_IN_FLIGHT_BYTES", "33554432",
         "Bytes of events that wait to be written to the event log at most, from 8 MiB to 1 GiB; then senders wait.";
+    RECEIVE_BYTES = "TALLYMARK_RECEIVE_BYTES", "67108864",
+        "Bytes of requests that are received and not handled yet at most, from 8 MiB to 4 GiB; then senders wait.";
     QUERY_TIMEOUT_MS = "TALLYMARK_QUERY_TIMEOUT_MS", "30000",
         "Milliseconds that a question may take at most, from 100 to 3,600,000.";
     DRAIN_TIMEOUT_MS = "TALLYMARK_DRAIN_TIMEOUT_MS", "10000",
@@ -165,6 +167,8 @@ pub struct Config {
     pub store_timeout: Duration,
     /// How long a sender waits for the commit.
     pub commit_timeout: Duration,
+    /// Bytes of requests received and not handled at most.
+    pub receive_bytes: usize,
     /// The longest that a question may take.
     pub query_timeout: Duration,
     /// How long open calls have to end when the service stops.
@@ -214,6 +218,7 @@ impl Config {
                 variables.number(EVENT_LOG_BYTES, 4 << 30, 32 << 20, 1 << 40)? as u64,
                 variables.number(IN_FLIGHT_BYTES, 32 << 20, 8 << 20, 1 << 30)?,
             ),
+            receive_bytes: variables.number(RECEIVE_BYTES, 64 << 20, 8 << 20, 4 << 30)?,
             query_timeout: variables.milliseconds(QUERY_TIMEOUT_MS, 30_000, 100, 3_600_000)?,
             drain_timeout: variables.milliseconds(DRAIN_TIMEOUT_MS, 10_000, 0, 600_000)?,
         };
@@ -398,6 +403,8 @@ mod tests {
             (RETENTION_DAYS, "-1"),
             (POOL_SIZE, "0"),
             (BATCH_EVENTS, "many"),
+            (RECEIVE_BYTES, "8388607"),
+            (RECEIVE_BYTES, "4294967297"),
             (WRITE_KEY, "tmr_abc_0123456789abcdef0123456789"),
             (ADMIN_KEY, "secret"),
         ] {

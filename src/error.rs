@@ -17,8 +17,9 @@ pub const ERROR_DOMAIN: &str = "tallymark";
 pub const MAX_VIOLATIONS: usize = 20;
 
 /// Bytes of all violations of a call's error. An error travels in HTTP/2 headers, which many clients
-/// take up to 8 KiB only; in them it is a third larger (base64), and its text is there too.
-const MAX_VIOLATION_BYTES: usize = 3_072;
+/// take up to 8 KiB only; in them it is a third larger (base64), and its text is there too, and the
+/// call's id twice.
+const MAX_VIOLATION_BYTES: usize = 2_560;
 
 /// A field that breaks a rule, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +118,9 @@ pub enum ApiError {
     /// More is under way than the server takes.
     #[error("the server has more under way than it takes; try again")]
     Overloaded,
+    /// The caller began a message and did not go on with it.
+    #[error("the message did not come in time; send it again, faster or in parts")]
+    SenderTooSlow,
     /// The server is not ready yet.
     #[error("the server is starting; try again")]
     Starting,
@@ -172,7 +176,7 @@ impl ApiError {
             Self::NotFound { .. } => Code::NotFound,
             Self::AlreadyExists { .. } => Code::AlreadyExists,
             Self::QueryTimeout { .. } => Code::DeadlineExceeded,
-            Self::Overloaded | Self::LogFull => Code::ResourceExhausted,
+            Self::Overloaded | Self::SenderTooSlow | Self::LogFull => Code::ResourceExhausted,
             Self::DatabaseUnavailable
             | Self::LogUnavailable
             | Self::Starting
@@ -197,6 +201,7 @@ impl ApiError {
             Self::AnswerTooLarge { .. } => "ANSWER_TOO_LARGE",
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::Overloaded => "OVERLOADED",
+            Self::SenderTooSlow => "SENDER_TOO_SLOW",
             Self::Starting => "STARTING",
             Self::LogFull => "LOG_FULL",
             Self::LogUnavailable => "LOG_UNAVAILABLE",
@@ -209,6 +214,7 @@ impl ApiError {
         match self {
             Self::DatabaseUnavailable
             | Self::LogUnavailable
+            | Self::SenderTooSlow
             | Self::Starting
             | Self::ShuttingDown
             | Self::StreamCutShort { .. } => Some(Duration::from_secs(1)),

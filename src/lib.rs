@@ -14,6 +14,7 @@ pub mod app;
 pub mod config;
 pub mod lifecycle;
 pub mod metrics;
+pub mod open_files;
 pub mod telemetry;
 
 pub mod domain;

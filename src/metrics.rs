@@ -13,12 +13,14 @@
 //! | `tallymark_log_queue_bytes` | gauge | events that wait to be written to the log's disk |
 //! | `tallymark_log_waiting_events` | gauge | events in the log that are not in the database yet |
 //! | `tallymark_log_oldest_seconds` | gauge | age of the oldest of them, 0 if there is none |
+//! | `tallymark_receiving_bytes` | gauge | requests received and not handled yet |
+//! | `tallymark_grpc_connections` | gauge | connections of clients |
 //! | `tallymark_connections{pool,state}` | gauge | connections to the database, `idle` or `busy` |
 //!
 //! The recorder is the process's: services in one process, as in tests, add up.
 
 use std::convert::Infallible;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
@@ -53,6 +55,8 @@ const LOG_LIMIT_BYTES: &str = "tallymark_log_limit_bytes";
 const LOG_QUEUE_BYTES: &str = "tallymark_log_queue_bytes";
 const LOG_WAITING_EVENTS: &str = "tallymark_log_waiting_events";
 const LOG_OLDEST_SECONDS: &str = "tallymark_log_oldest_seconds";
+const RECEIVING_BYTES: &str = "tallymark_receiving_bytes";
+const GRPC_CONNECTIONS: &str = "tallymark_grpc_connections";
 const CONNECTIONS: &str = "tallymark_connections";
 
 /// Upper bounds of the buckets of times, in seconds.
@@ -126,6 +130,12 @@ fn install() -> Result<PrometheusHandle, BuildError> {
         Unit::Seconds,
         "Age of the oldest event that is not in the database yet."
     );
+    describe_gauge!(
+        RECEIVING_BYTES,
+        Unit::Bytes,
+        "Requests received and not handled yet."
+    );
+    describe_gauge!(GRPC_CONNECTIONS, "Connections of clients.");
     describe_gauge!(CONNECTIONS, "Connections to the database.");
     Ok(handle)
 }
@@ -210,13 +220,20 @@ fn age_seconds(time_us: i64) -> f64 {
     age_us.max(0) as f64 / 1e6
 }
 
+/// A figure that is looked up.
+pub type Reading = Arc<dyn Fn() -> usize + Send + Sync>;
+
 /// What is looked at whenever the page is asked for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Gauges {
     /// Connections to the database, by what they are for.
     pub pools: [(&'static str, Pool); 2],
     /// The log, and what of it is loaded.
     pub feed: Feed,
+    /// Bytes of requests received and not handled yet.
+    pub receiving_bytes: Reading,
+    /// Connections of clients.
+    pub grpc_connections: Reading,
 }
 
 impl Gauges {
@@ -227,6 +244,8 @@ impl Gauges {
         gauge!(LOG_QUEUE_BYTES).set(self.feed.log().queued_bytes() as f64);
         gauge!(LOG_WAITING_EVENTS).set(self.feed.waiting_events() as f64);
         gauge!(LOG_OLDEST_SECONDS).set(self.feed.oldest_us().map_or(0.0, age_seconds));
+        gauge!(RECEIVING_BYTES).set((self.receiving_bytes)() as f64);
+        gauge!(GRPC_CONNECTIONS).set((self.grpc_connections)() as f64);
         for (name, pool) in &self.pools {
             let status = pool.status();
             let busy = status.size.saturating_sub(status.available);

@@ -22,7 +22,12 @@ pub fn start(config: &LogConfig) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     let started = match config.format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            // A call's span is the only one; in the list it would stand twice.
+            .with_span_list(false)
+            .try_init(),
         LogFormat::Text => builder
             .with_target(false)
             .with_ansi(std::io::stderr().is_terminal())

@@ -5,7 +5,12 @@
 //! are shown.
 
 mod baseline;
+mod overload;
+mod parts;
 mod queries;
+#[expect(dead_code, reason = "the tests use more of it")]
+#[path = "../../tests/it/support/raw_http2.rs"]
+mod raw_http2;
 mod service;
 
 use std::time::Duration;
@@ -35,7 +40,8 @@ async fn main() -> anyhow::Result<()> {
     let messages = messages(wanted)?;
     let events: usize = messages.iter().map(|message| message.events.len()).sum();
 
-    let mut ingest = Vec::new();
+    let mut acknowledged = Vec::new();
+    let mut queryable = Vec::new();
     let mut wide = Vec::new();
     let mut narrow = Vec::new();
     let mut peak_memory_mb = 0;
@@ -47,14 +53,19 @@ async fn main() -> anyhow::Result<()> {
         }
         let database = baseline::create_database(&server, &format!("bench_{round}")).await?;
         let service = Service::start(&database).await?;
-        ingest.push(service.ingest(&messages, CONNECTIONS).await?);
-        peak_memory_mb = peak_memory_mb.max(service.peak_memory_mb()?);
+        let took = service.ingest(&messages, CONNECTIONS).await?;
+        acknowledged.push(took.acknowledged);
+        queryable.push(took.queryable);
+        peak_memory_mb = peak_memory_mb.max(service.memory_mb("VmHWM")?);
         let copied = baseline::copy_again(&server, &database).await?;
         wide.push(copied.wide);
         narrow.push(copied.narrow);
         last = Some(service);
     }
-    let [ingest, wide, narrow] = [ingest, wide, narrow].map(median);
+    let [acknowledged, queryable, wide, narrow] =
+        [acknowledged, queryable, wide, narrow].map(median);
+    eprintln!("the parts alone…");
+    let parts = parts::measure(&server, &messages).await?;
 
     let mut table = Table::new([
         Column::text("into TimescaleDB"),
@@ -69,13 +80,17 @@ async fn main() -> anyhow::Result<()> {
             count((events as f64 / time.as_secs_f64()) as u64),
             format!(
                 "{} ×",
-                decimal(time.as_secs_f64() / ingest.as_secs_f64(), 2)
+                decimal(time.as_secs_f64() / queryable.as_secs_f64(), 2)
             ),
         ]);
     };
-    row("StreamEvents, committed, deduplicated", ingest);
+    row("StreamEvents, deduplicated, until queryable", queryable);
     row("psql \\copy binary, wide text rows", wide);
     row("psql \\copy binary, narrow rows", narrow);
+    row("StreamEvents, until acknowledged (on disk)", acknowledged);
+    row("decode, validate, enrich, encode: one thread", parts.intake);
+    row("the log alone", parts.log);
+    row("the loaders alone", parts.load);
     println!(
         "\n{} events, median of {ROUNDS} rounds:\n\n{table}",
         count(events as u64)
@@ -85,6 +100,7 @@ async fn main() -> anyhow::Result<()> {
     let service = last.context("no round was run")?;
     service.unary().await?;
     queries::run(&service).await?;
+    overload::run(&service).await?;
     service.stop().await
 }
 
@@ -102,6 +118,7 @@ fn messages(wanted: usize) -> anyhow::Result<Vec<pb::StreamEventsRequest>> {
     Ok(chunks
         .map(|events| pb::StreamEventsRequest {
             events: events.to_vec(),
+            ..pb::StreamEventsRequest::default()
         })
         .collect())
 }

@@ -19,10 +19,27 @@ const BINARY: &str = env!("CARGO_BIN_EXE_tallymark");
 const UNARY_CALLERS: usize = 64;
 const UNARY_CALLS: usize = 200;
 
+/// How long ingestion took.
+pub struct Took {
+    /// Until the last event was acknowledged.
+    pub acknowledged: Duration,
+    /// Until the last event was in the database.
+    pub queryable: Duration,
+}
+
+/// A connection to a database.
+pub async fn connect(database: &str) -> anyhow::Result<tokio_postgres::Client> {
+    let (client, connection) = tokio_postgres::connect(database, tokio_postgres::NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
 /// A running service.
 pub struct Service {
+    data_dir: tempfile::TempDir,
     process: Child,
-    address: String,
+    /// Where it listens.
+    pub address: String,
     /// Connection string of its database.
     pub database: String,
 }
@@ -34,14 +51,17 @@ impl Service {
             .local_addr()?
             .port();
         let address = format!("127.0.0.1:{port}");
+        let data_dir = tempfile::tempdir()?;
         let process = Command::new(BINARY)
             .args(["serve", "--unauthenticated", "--listen", &address])
             .env("DATABASE_URL", database)
+            .env("TALLYMARK_DATA_DIR", data_dir.path())
             .env("TALLYMARK_LOG", "warn")
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
         let service = Self {
+            data_dir,
             process,
             address,
             database: database.to_owned(),
@@ -73,7 +93,8 @@ impl Service {
         bail!("the service stopped")
     }
 
-    async fn channel(&self) -> anyhow::Result<Channel> {
+    /// A new connection.
+    pub async fn channel(&self) -> anyhow::Result<Channel> {
         channel(&self.address).await
     }
 
@@ -82,13 +103,12 @@ impl Service {
         Ok(QueryServiceClient::new(self.channel().await?).max_decoding_message_size(64 << 20))
     }
 
-    /// Sends everything over several connections at once, and returns how long it took until all was
-    /// acknowledged.
+    /// Sends everything over several connections at once, and returns how long it took.
     pub async fn ingest(
         &self,
         messages: &[pb::StreamEventsRequest],
         connections: usize,
-    ) -> anyhow::Result<Duration> {
+    ) -> anyhow::Result<Took> {
         // Each connection gets every n-th message, so that all run through time together.
         let mut shares: Vec<Vec<pb::StreamEventsRequest>> = vec![Vec::new(); connections];
         for (place, message) in messages.iter().enumerate() {
@@ -98,6 +118,7 @@ impl Service {
         for share in shares {
             senders.push((IngestServiceClient::new(self.channel().await?), share));
         }
+        let database = connect(&self.database).await?;
         let started = Instant::now();
         let tasks: Vec<_> = senders
             .into_iter()
@@ -109,16 +130,58 @@ impl Service {
         for task in tasks {
             accepted += task.await??.into_inner().accepted;
         }
-        let took = started.elapsed();
+        let acknowledged = started.elapsed();
         let sent: usize = messages.iter().map(|message| message.events.len()).sum();
         if accepted != sent as u64 {
             bail!("{sent} events were sent and {accepted} accepted");
         }
-        Ok(took)
+        let loaded = "select coalesce(sum(next - first), 0)::bigint from log_positions";
+        while database.query_one(loaded, &[]).await?.get::<_, i64>(0) < i64::try_from(sent)? {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(Took {
+            acknowledged,
+            queryable: started.elapsed(),
+        })
     }
 
-    /// Times single events from many callers at once.
+    /// Times single events from many callers at once, beside the machine's own fsync.
     pub async fn unary(&self) -> anyhow::Result<()> {
+        let mut table = Table::new([
+            Column::text(format!("IngestEvent, {UNARY_CALLERS} callers")),
+            Column::number("p50 ms"),
+            Column::number("p90 ms"),
+            Column::number("p99 ms"),
+            Column::number("slowest"),
+            Column::number("a second"),
+        ]);
+        for (name, acknowledgement) in [
+            ("logged: fsynced", pb::Acknowledgement::Logged),
+            ("committed", pb::Acknowledgement::Committed),
+        ] {
+            // Once unmeasured: the day's chunk, connections, caches.
+            self.unary_calls(acknowledgement).await?;
+            let started = Instant::now();
+            let times = self.unary_calls(acknowledgement).await?;
+            let calls = times.len() as f64 / started.elapsed().as_secs_f64();
+            table.row(row(name, &times, calls));
+        }
+        let started = Instant::now();
+        let times = fsyncs(self.data_dir.path())?;
+        let syncs = times.len() as f64 / started.elapsed().as_secs_f64();
+        table.row(row(
+            "write and fdatasync of 512 bytes, alone",
+            &times,
+            syncs,
+        ));
+        println!("{table}");
+        Ok(())
+    }
+
+    async fn unary_calls(
+        &self,
+        acknowledgement: pb::Acknowledgement,
+    ) -> anyhow::Result<Vec<Duration>> {
         let client = IngestServiceClient::new(self.channel().await?);
         let callers: Vec<_> = (0..UNARY_CALLERS)
             .map(|caller| {
@@ -134,7 +197,10 @@ impl Service {
                         };
                         let started = Instant::now();
                         client
-                            .ingest_event(pb::IngestEventRequest { event: Some(event) })
+                            .ingest_event(pb::IngestEventRequest {
+                                event: Some(event),
+                                acknowledgement: acknowledgement.into(),
+                            })
                             .await?;
                         times.push(started.elapsed());
                     }
@@ -147,32 +213,19 @@ impl Service {
             times.extend(caller.await??);
         }
         times.sort();
-        let at =
-            |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1_000.0;
-        let mut table = Table::new([
-            Column::text(format!("IngestEvent, committed, {UNARY_CALLERS} callers")),
-            Column::number("ms"),
-        ]);
-        for (name, part) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("slowest", 1.0)] {
-            table.row([name.to_owned(), decimal(at(part), 2)]);
-        }
-        println!("{table}");
-        Ok(())
+        Ok(times)
     }
 
-    /// The most memory that the service had so far, in MB (Linux).
-    pub fn peak_memory_mb(&self) -> anyhow::Result<u64> {
+    /// Memory of the service in MB, by its name in /proc (Linux): `VmRSS` now, `VmHWM` at most so far.
+    pub fn memory_mb(&self, name: &str) -> anyhow::Result<u64> {
         let process_id = self.process.id().context("the service ended")?;
         let status = std::fs::read_to_string(format!("/proc/{process_id}/status"))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kb = peak.and_then(|peak| {
-            peak.trim()
-                .trim_end_matches("kB")
-                .trim()
-                .parse::<u64>()
-                .ok()
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kb = line.and_then(|line| {
+            let number = line.trim_start_matches(':').trim().trim_end_matches("kB");
+            number.trim().parse::<u64>().ok()
         });
-        Ok(kb.context("no peak in /proc")? / 1_024)
+        Ok(kb.context("no such line in /proc")? / 1_024)
     }
 
     /// Stops it in order.
@@ -186,4 +239,28 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// A row of latencies, which are sorted.
+fn row(name: &str, times: &[Duration], per_second: f64) -> [String; 6] {
+    let at = |part: f64| {
+        let time = times[((times.len() - 1) as f64 * part) as usize];
+        decimal(time.as_secs_f64() * 1_000.0, 2)
+    };
+    let rate = decimal(per_second, 0);
+    [name.to_owned(), at(0.5), at(0.9), at(0.99), at(1.0), rate]
+}
+
+/// How long the file system takes to make a small write durable, sorted.
+fn fsyncs(dir: &std::path::Path) -> anyhow::Result<Vec<Duration>> {
+    let file = std::fs::File::create(dir.join("fsync"))?;
+    let mut times = Vec::new();
+    for place in 0..1_000 {
+        let started = Instant::now();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[1; 512], place * 512)?;
+        file.sync_data()?;
+        times.push(started.elapsed());
+    }
+    times.sort();
+    Ok(times)
 }

@@ -10,6 +10,7 @@ use tracing::info;
 
 use crate::app::App;
 use crate::config::{Config, VARIABLES};
+use crate::open_files;
 
 use super::environment;
 
@@ -53,6 +54,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         };
         given.or_else(|| environment(name))
     };
+    open_files::raise_limit();
     let config = Config::from_variables(&lookup)?;
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));

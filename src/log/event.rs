@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -149,6 +150,22 @@ pub fn encode(record: &Record, received_us: i64, mut out: Vec<u8>) -> Vec<u8> {
     out.push(VERSION);
     postcard::to_extend(&LoggedEvent::new(record, received_us), out)
         .unwrap_or_else(|error| unreachable!("a vector takes any event: {error}"))
+}
+
+/// The records of events, all in one allocation.
+pub fn encode_all(events: &[Record], received_us: i64) -> Vec<Bytes> {
+    const USUAL_BYTES: usize = 512;
+    let mut encoded = Vec::with_capacity(events.len() * USUAL_BYTES);
+    let mut ends = Vec::with_capacity(events.len());
+    for event in events {
+        encoded = encode(event, received_us, encoded);
+        ends.push(encoded.len());
+    }
+    let mut encoded = Bytes::from(encoded);
+    let mut begin = 0;
+    ends.into_iter()
+        .map(|end| encoded.split_to(end - std::mem::replace(&mut begin, end)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ impl Log {
         received_us: i64,
         until: Until,
     ) -> Result<Appended, ApiError> {
-        self.append_records(encode(events, received_us), until)
+        self.append_records(event::encode_all(events, received_us), until)
             .await
     }
 
@@ -222,22 +222,6 @@ impl Appended {
             Ok(Err(_)) | Err(_) => Ok(Acknowledged::Unconfirmed),
         }
     }
-}
-
-/// The records of events, all in one allocation.
-fn encode(events: &[Record], received_us: i64) -> Vec<Bytes> {
-    const USUAL_BYTES: usize = 512;
-    let mut encoded = Vec::with_capacity(events.len() * USUAL_BYTES);
-    let mut ends = Vec::with_capacity(events.len());
-    for event in events {
-        encoded = event::encode(event, received_us, encoded);
-        ends.push(encoded.len());
-    }
-    let mut encoded = Bytes::from(encoded);
-    let mut begin = 0;
-    ends.into_iter()
-        .map(|end| encoded.split_to(end - std::mem::replace(&mut begin, end)))
-        .collect()
 }
 
 fn api_error(error: AppendError) -> ApiError {

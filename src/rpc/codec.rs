@@ -4,11 +4,21 @@ use std::marker::PhantomData;
 
 use prost::Message;
 use tonic::Status;
-use tonic::codec::{Codec, DecodeBuf, Decoder};
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic_prost::ProstEncoder;
 
 use crate::error::ApiError;
 use crate::validate::rules::decoding_fault;
+
+/// Room that a call has for a request before it comes, and for a reply before its length is known.
+/// It grows with the message, so more would only be spent on calls that wait.
+const FIRST_BUFFER_BYTES: usize = 512;
+/// Replies of a stream are gathered up to this, as tonic has it.
+const YIELD_THRESHOLD_BYTES: usize = 32 * 1024;
+
+fn buffer_settings() -> BufferSettings {
+    BufferSettings::new(FIRST_BUFFER_BYTES, YIELD_THRESHOLD_BYTES)
+}
 
 /// Like tonic's `ProstCodec`, but a message that does not decode is INVALID_ARGUMENT with the
 /// offending field instead of INTERNAL: it is the caller's message that is wrong.
@@ -32,7 +42,7 @@ where
     type Decoder = StrictDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::default()
+        ProstEncoder::new(buffer_settings())
     }
 
     fn decoder(&mut self) -> Self::Decoder {
@@ -60,5 +70,9 @@ impl<U: Message + Default> Decoder for StrictDecoder<U> {
                 Err(ApiError::MalformedMessage(text).into())
             }
         }
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        buffer_settings()
     }
 }

@@ -1,12 +1,13 @@
-//! The wire: thin handlers, and the layer in front of them.
+//! The wire: thin handlers, and the layers in front of them.
 //!
 //! ```text
-//!  call ──▶ gate: ready? key? ──▶ service: parse · call · wrap ──▶ reply
-//!                                 ingest, pipe ──▶ intake: validate · enrich · log
+//!  call ──▶ request id ──▶ gate: ready? key? ──▶ receive: room? ──▶ service: parse · call · wrap ──▶ reply
+//!                                               ingest, pipe ──▶ intake: validate · enrich · log
 //! ```
 
 pub mod admin;
 pub mod codec;
+pub mod connections;
 pub mod convert;
 pub mod gate;
 pub mod health;
@@ -14,6 +15,8 @@ pub mod ingest;
 pub mod intake;
 pub mod pipe;
 pub mod query;
+pub mod receive;
+pub mod request_id;
 pub mod scope;
 pub mod server;
 pub mod stream_batch;

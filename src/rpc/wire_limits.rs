@@ -28,6 +28,7 @@ pub fn explain(status: Status) -> Status {
             "Error decompressing",
             "protocol error",
             "Missing request message",
+            "Unexpected EOF decoding stream",
         ]
         .iter()
         .any(|start| message.starts_with(start));

@@ -123,6 +123,18 @@ async fn a_field_of_the_wrong_wire_type_is_named() {
 }
 
 #[tokio::test]
+async fn a_body_that_ends_within_a_message_is_the_callers_fault() {
+    let app = TestApp::start().await;
+    let message = frame(&[0x0a, 1, 1]);
+    for path in [INGEST_EVENT, STREAM_EVENTS] {
+        let status = call_ingest(&app, path, None, message.slice(..7))
+            .await
+            .expect_err("a message that ends early");
+        assert_refused(&status, Code::InvalidArgument, "MALFORMED_MESSAGE", &[]);
+    }
+}
+
+#[tokio::test]
 async fn text_that_is_not_utf_8_is_named() {
     let app = TestApp::start().await;
     for (tag, field) in [(0x1a, "name"), (0x22, "visitor_id"), (0x3a, "page")] {

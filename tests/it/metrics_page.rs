@@ -87,10 +87,13 @@ async fn the_page_is_what_prometheus_reads_and_there_is_no_other() {
         "tallymark_log_queue_bytes",
         "tallymark_log_oldest_seconds",
         "tallymark_loaded_events_total{outcome=\"stored\"}",
+        "tallymark_receiving_bytes",
         "tallymark_connections{pool=\"service\",state=\"idle\"}",
     ] {
         assert!(page.contains(name), "no {name} in:\n{page}");
     }
+    // That of this test, at least.
+    assert!(figure(&app, "tallymark_grpc_connections").await >= 1.0);
     for request_line in ["GET /", "POST /metrics", "GET /metrics/../etc"] {
         let (head, _) = ask(&app, request_line).await;
         assert!(head.starts_with("HTTP/1.1 404"), "{request_line}: {head}");

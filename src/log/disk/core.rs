@@ -9,7 +9,9 @@ use tokio::sync::watch;
 
 use super::error::{AppendError, OpenError};
 use super::files::{Files, LogFile, write_all};
-use super::format::{SEGMENT_HEADER, SegmentHeader, encode_record, framed_bytes, segment_name};
+use super::format::{
+    MAX_SEQUENCE, SEGMENT_HEADER, SegmentHeader, encode_record, framed_bytes, segment_name,
+};
 use super::recovery::{Recovered, recover};
 use super::{Settings, Usage};
 
@@ -142,6 +144,10 @@ impl Core {
         if bytes == 0 {
             return Ok(first);
         }
+        // Nobody counts that far: this log started near the end, so somebody made up its files.
+        if records.clone().count() as u64 > MAX_SEQUENCE - first {
+            return Err(AppendError::Failed("no sequence numbers are left".into()));
+        }
         if self.active.bytes + bytes > self.shared.settings.segment_bytes {
             self.start_segment()?;
         }
@@ -192,9 +198,14 @@ impl Core {
                 return Ok(freed);
             };
             let name = segment_name(oldest.first);
-            if let Err(error) = self.shared.files.remove(&name) {
-                self.shared.state().segments.push_front(oldest);
-                return Err(AppendError::NotWritten(format!("deleting {name}: {error}")));
+            match self.shared.files.remove(&name) {
+                Ok(()) => {}
+                // Somebody was quicker. Trying for ever would leave the log full.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    self.shared.state().segments.push_front(oldest);
+                    return Err(AppendError::NotWritten(format!("deleting {name}: {error}")));
+                }
             }
             // Before the next one goes: else a crash could bring back an older one, and a gap.
             if let Err(error) = self.shared.files.sync() {

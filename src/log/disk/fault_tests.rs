@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::core::Core;
 use super::fake::{FakeFiles, Faults};
-use super::format::{SegmentHeader, encode_record, segment_name};
+use super::format::{MAX_SEQUENCE, SegmentHeader, encode_record, segment_name};
 use super::model_tests::{SMALL, read_all};
 use super::{AppendError, OpenError, ReadError, Reader, Recovered};
 
@@ -124,6 +124,29 @@ fn another_version_is_refused_by_name() {
 }
 
 #[test]
+fn numbers_that_would_overflow_are_refused() {
+    // Made-up files; what is behind the headers makes recovery count on from there.
+    for first in [MAX_SEQUENCE + 1, u64::MAX - 1, u64::MAX] {
+        let mut bytes = SegmentHeader { first, salt: 7 }.encode().to_vec();
+        encode_record(&mut bytes, 7, first, 0, b"last");
+        bytes.extend([0; 50]);
+        let opened = open(Disk::from([(segment_name(first), bytes)]));
+        assert!(matches!(opened, Err(OpenError::Corrupt(place)) if place.sequence == first));
+    }
+
+    let first = MAX_SEQUENCE - 1;
+    let bytes = SegmentHeader { first, salt: 7 }.encode().to_vec();
+    let (mut core, _) = open(Disk::from([(segment_name(first), bytes)])).unwrap();
+    let record = Bytes::from_static(b"one of two");
+    let refused = core.write_group([&record, &record].into_iter(), |_| {});
+    assert!(matches!(refused, Err(AppendError::Failed(_))));
+    assert_eq!(core.write_group([&record].into_iter(), |_| {}), Ok(first));
+    let refused = core.write_group([&record].into_iter(), |_| {});
+    assert!(matches!(refused, Err(AppendError::Failed(_))));
+    assert_eq!(read_all(&core).1, [record]);
+}
+
+#[test]
 fn a_torn_group_whose_end_is_there_is_cut_and_a_later_group_behind_damage_is_not() {
     let header = SegmentHeader { first: 0, salt: 7 }.encode();
     // The index of the last record: of the same group as the damaged one, or of the next.
@@ -150,6 +173,33 @@ fn a_payload_that_looks_like_a_record_is_no_proof_of_corruption() {
     bytes.pop();
     let (_, recovered) = open(Disk::from([(segment_name(0), bytes)])).unwrap();
     assert_eq!(recovered.records, 0);
+}
+
+/// It once took time in proportion to the square of the payload's length: minutes for a group of 8 MB.
+#[test]
+fn a_torn_payload_full_of_headers_of_long_records_is_cut_soon() {
+    const FORGED: u32 = 100_000;
+    let mut forged = Vec::new();
+    for n in 1..FORGED {
+        let mut header = Vec::new();
+        encode_record(&mut header, 0, n.into(), 0, b"");
+        header[..4].copy_from_slice(&((FORGED - n) * 15).to_le_bytes());
+        forged.extend(header);
+    }
+    let mut bytes = SegmentHeader { first: 0, salt: 7 }.encode().to_vec();
+    encode_record(&mut bytes, 7, 0, 0, &forged);
+    bytes.pop();
+    let (core, recovered) = open(Disk::from([(segment_name(0), bytes.clone())])).unwrap();
+    assert_eq!(
+        (recovered.dropped_bytes, recovered.records),
+        (bytes.len() as u64 - 28, 0)
+    );
+    drop(core);
+
+    // And a real one of a later group behind all of these is found.
+    encode_record(&mut bytes, 7, 1, 0, &forged);
+    let opened = open(Disk::from([(segment_name(0), bytes)]));
+    assert!(matches!(opened, Err(OpenError::Corrupt(_))));
 }
 
 #[test]

@@ -55,6 +55,19 @@ async fn a_second_opener_is_refused_until_the_first_has_closed() {
 }
 
 #[tokio::test]
+async fn a_second_opener_is_refused_even_if_the_lock_file_was_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("several/levels/below");
+    let log = open(&path);
+    std::fs::remove_file(path.join("lock")).unwrap();
+    for _again in 0..2 {
+        assert!(matches!(Log::open(&path, SETTINGS), Err(OpenError::InUse)));
+    }
+    log.close().await;
+    open(&path).close().await;
+}
+
+#[tokio::test]
 async fn records_are_there_after_reopening_and_numbers_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(directory.path());
@@ -107,6 +120,20 @@ async fn a_full_log_refuses_reads_on_and_takes_more_once_trimmed() {
     assert_eq!((batch.first, batch.records), (n, vec![record(n)]));
     let too_large = log.append(vec![Bytes::from(vec![0; 5_000])]).await;
     assert!(matches!(too_large, Err(AppendError::TooLarge { .. })));
+    log.close().await;
+    assert_eq!(open(directory.path()).usage().next, n + 1);
+}
+
+#[tokio::test]
+async fn a_segment_that_somebody_deleted_does_not_keep_the_log_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(directory.path());
+    let n = fill(&log).await;
+    std::fs::remove_file(directory.path().join("0000000000000000.log")).unwrap();
+    let read = log.reader(0).next_batch(1_000, 10).await;
+    assert!(matches!(read, Err(ReadError::Io(_))));
+    assert!(log.trim(n).await.unwrap() > SETTINGS.max_bytes / 2);
+    assert_eq!(log.append(vec![record(n)]).await, Ok(n));
     log.close().await;
     assert_eq!(open(directory.path()).usage().next, n + 1);
 }

@@ -75,29 +75,33 @@ pub struct Directory {
 impl Directory {
     /// Creates the directory if need be, and locks it. `WouldBlock` if it is locked already.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if !path.is_dir() {
-            std::fs::create_dir_all(path)?;
-            if let Some(parent) = path
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty())
-            {
-                File::open(parent)?.sync_all()?;
-            }
+        let missing = path.ancestors().take_while(|level| !level.is_dir()).count();
+        std::fs::create_dir_all(path)?;
+        // The name of every new directory is in the one above it.
+        for above in path.ancestors().skip(1).take(missing) {
+            let above = match above.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => above,
+            };
+            File::open(above)?.sync_all()?;
         }
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(path.join("lock"))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => io::Error::from(io::ErrorKind::WouldBlock),
-            TryLockError::Error(error) => error,
-        })?;
-        Ok(Self {
+        lock.try_lock()?;
+        let directory = Self {
             path: path.to_owned(),
             handle: File::open(path)?,
             lock,
-        })
+        };
+        // Somebody may have deleted the file under a server that runs. Where directories cannot be
+        // locked, the file has to do.
+        if let Err(TryLockError::WouldBlock) = directory.handle.try_lock() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(directory)
     }
 }
 
@@ -146,7 +150,9 @@ impl Files for Directory {
 
     /// Explicitly: a forked child may still hold the descriptor, and with it the lock.
     fn unlock(&self) {
-        let _unlocked_at_exit = self.lock.unlock();
+        for locked in [&self.handle, &self.lock] {
+            let _unlocked_at_exit = locked.unlock();
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Bytes of headers and records. See the module's top for the layout.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 /// Bytes of a segment's header.
@@ -8,6 +10,8 @@ pub const SEGMENT_HEADER: usize = 28;
 pub const RECORD_HEADER: usize = 20;
 /// A group, and so a record, at most, whatever the settings say.
 pub const MAX_GROUP_BYTES: usize = 256 << 20;
+/// Sequence numbers are below this, so that a position fits a signed number, which is what databases have.
+pub const MAX_SEQUENCE: u64 = i64::MAX as u64;
 /// The version this program writes and reads.
 pub const VERSION: u32 = 1;
 
@@ -147,25 +151,84 @@ pub fn decode_record(bytes: &[u8], salt: u32) -> Result<RecordHeader, RecordFaul
 pub fn later_group_follows(bytes: &[u8], salt: u32, damaged: u64) -> bool {
     let most = (bytes.len() / RECORD_HEADER) as u64;
     let plausible = damaged + 1..=damaged.saturating_add(most);
+    let parts = PartChecksums::new(bytes);
     (1..bytes.len().saturating_sub(RECORD_HEADER - 1)).any(|at| {
         let (sequence, index) = (u64_at(bytes, at + 8), u32_at(bytes, at + 16));
+        let length = u32_at(bytes, at);
+        let payload_at = at + RECORD_HEADER;
         // Cheap checks before the checksum: this looks at every byte.
         plausible.contains(&sequence)
             && sequence
                 .checked_sub(u64::from(index))
                 .is_some_and(|group| group > damaged)
-            && decode_record(&bytes[at..], salt).is_ok()
+            && length as usize <= MAX_GROUP_BYTES.min(bytes.len() - payload_at)
+            && parts.continue_checksum(
+                header_checksum(salt, length, sequence, index),
+                payload_at..payload_at + length as usize,
+            ) == u32_at(bytes, at + 4)
     })
 }
 
+/// Checksums of parts of some bytes, in a time that does not depend on how long the parts are: a
+/// payload can be full of what looks like the headers of long records.
+struct PartChecksums<'b> {
+    bytes: &'b [u8],
+    /// Of everything before each multiple of `STEP_BYTES`.
+    before_steps: Vec<u32>,
+}
+
+const STEP_BYTES: usize = 4 << 10;
+
+impl<'b> PartChecksums<'b> {
+    fn new(bytes: &'b [u8]) -> Self {
+        let mut hasher = crc32fast::Hasher::new();
+        let mut before_steps = vec![hasher.clone().finalize()];
+        for step in bytes.chunks(STEP_BYTES) {
+            hasher.update(step);
+            before_steps.push(hasher.clone().finalize());
+        }
+        Self {
+            bytes,
+            before_steps,
+        }
+    }
+
+    /// The checksum of something followed by a part, from the checksum of that something.
+    fn continue_checksum(&self, checksum: u32, part: Range<usize>) -> u32 {
+        // With `0` for appending so many zero bytes, and a for all before the part and b for all to
+        // its end, CRCs being linear: crc(b) = 0(crc(a)) ^ crc(part), and what is asked for is
+        // 0(checksum) ^ crc(part) = 0(checksum ^ crc(a)) ^ crc(b).
+        let mut appended =
+            crc32fast::Hasher::new_with_initial(checksum ^ self.checksum_before(part.start));
+        appended.combine(&crc32fast::Hasher::new_with_initial_len(
+            0,
+            part.len() as u64,
+        ));
+        appended.finalize() ^ self.checksum_before(part.end)
+    }
+
+    fn checksum_before(&self, at: usize) -> u32 {
+        let step = at / STEP_BYTES;
+        let mut hasher = crc32fast::Hasher::new_with_initial(self.before_steps[step]);
+        hasher.update(&self.bytes[step * STEP_BYTES..at]);
+        hasher.finalize()
+    }
+}
+
 fn checksum(salt: u32, length: u32, sequence: u64, index: u32, payload: &[u8]) -> u32 {
+    let header = header_checksum(salt, length, sequence, index);
+    let mut hasher = crc32fast::Hasher::new_with_initial(header);
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+fn header_checksum(salt: u32, length: u32, sequence: u64, index: u32) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(salt);
     let mut header = [0; 16];
     header[..4].copy_from_slice(&length.to_le_bytes());
     header[4..12].copy_from_slice(&sequence.to_le_bytes());
     header[12..].copy_from_slice(&index.to_le_bytes());
     hasher.update(&header);
-    hasher.update(payload);
     hasher.finalize()
 }
 

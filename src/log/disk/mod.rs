@@ -7,7 +7,8 @@
 //!
 //! # Format
 //! A directory holds a file `lock` and segments, each named after the first sequence number it can
-//! hold: 16 hexadecimal digits and `.log`. All numbers are little-endian.
+//! hold: 16 hexadecimal digits and `.log`. All numbers are little-endian. While a log is open, the
+//! directory is locked as well as the file, which somebody may take for a leftover and delete.
 //! ```text
 //! segment:  magic "TALLYLOG" | version u32 = 1 | salt u32 | first sequence u64 | crc u32      28 bytes
 //!           record*
@@ -21,7 +22,7 @@
 //!   record says: everything before `sequence - index` was on disk when I was written.
 //!
 //! # Invariants
-//! 1. Sequence numbers are dense, within a segment and from one segment to the next.
+//! 1. Sequence numbers are dense, within a segment and from one segment to the next, and below 2^63 - 1.
 //! 2. A group lies in one segment. A group is written only after the group before it was fsynced.
 //! 3. A segment is created only after everything in the segments before it was fsynced, and its
 //!    header is fsynced, and the directory, before its first record is written.
@@ -85,7 +86,13 @@ mod fault_tests;
 #[cfg(test)]
 mod file_tests;
 #[cfg(test)]
+mod kill_tests;
+#[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod space_tests;
 
 pub use self::error::{AppendError, Corruption, OpenError, ReadError};
 pub use self::files::{Directory, Files, LogFile};

@@ -6,8 +6,8 @@ use super::core::{Active, SegmentInfo, create_segment};
 use super::error::{Corruption, OpenError};
 use super::files::{Files, write_all};
 use super::format::{
-    HeaderFault, SEGMENT_HEADER, SegmentHeader, VERSION, later_group_follows, parse_segment_name,
-    segment_name,
+    HeaderFault, MAX_SEQUENCE, SEGMENT_HEADER, SegmentHeader, VERSION, later_group_follows,
+    parse_segment_name, segment_name,
 };
 use super::segment::{Cursor, Fault};
 
@@ -47,6 +47,10 @@ pub fn recover(files: &dyn Files) -> Result<Whole, OpenError> {
     let Some((&last, earlier)) = firsts.split_last() else {
         return create_first(files, recovered);
     };
+    if last > MAX_SEQUENCE {
+        let fault = HeaderFault::Damaged("the number in the file's name is impossible");
+        return Err(in_header(last, Fault::Header(fault)));
+    }
 
     let mut segments = VecDeque::with_capacity(firsts.len());
     for (at, &first) in earlier.iter().enumerate() {

@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use super::error::Corruption;
 use super::files::{Files, LogFile, read_full};
 use super::format::{
-    HeaderFault, RECORD_HEADER, RecordFault, SEGMENT_HEADER, SegmentHeader, decode_record,
-    segment_name,
+    HeaderFault, MAX_SEQUENCE, RECORD_HEADER, RecordFault, SEGMENT_HEADER, SegmentHeader,
+    decode_record, segment_name,
 };
 
 /// Read at once at least, so that small records do not cost a system call each.
@@ -100,6 +100,7 @@ impl Cursor {
                 Err(RecordFault::Damaged(problem)) => return Err(Fault::Record(problem)),
             };
             let in_order = header.sequence == self.sequence
+                && header.sequence < MAX_SEQUENCE
                 && (header.index == 0
                     || self.index.and_then(|i| i.checked_add(1)) == Some(header.index));
             if !in_order {

@@ -5,6 +5,7 @@ use std::io;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
+use super::MAX_QUEUED;
 use super::core::Core;
 use super::error::AppendError;
 
@@ -79,6 +80,8 @@ fn write(
     let mut group: Vec<Append> = Vec::new();
     let mut pending = 0;
     let mut candidate = Some(first);
+    // Bounds the commands that add no bytes, too: those already in the group do not wait for ever.
+    let mut left = MAX_QUEUED;
     let left_over = loop {
         match candidate {
             Some(Command::Append(append)) if pending + append.bytes <= group_bytes => {
@@ -93,6 +96,10 @@ fn write(
                 }
             }
             other => break other,
+        }
+        left -= 1;
+        if left == 0 {
+            break None;
         }
         candidate = commands.try_recv().ok();
     };

@@ -7,6 +7,7 @@ mod events;
 mod forwarder;
 pub mod load;
 mod process;
+pub mod raw_http2;
 pub mod wire;
 
 pub use app::{KeyedChannel, SendKey, TestApp, key_id};

@@ -48,11 +48,10 @@ impl Ended {
 pub fn tallymark(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(arguments);
-    set_variables(&mut command, variables);
-    command
+    clean(command, variables)
 }
 
-fn set_variables(command: &mut Command, variables: &[(&str, &str)]) {
+fn clean(mut command: Command, variables: &[(&str, &str)]) -> Command {
     for (name, _) in std::env::vars() {
         if name == "DATABASE_URL"
             || (name.starts_with("TALLYMARK_") && name != "TALLYMARK_ENGINE_DIR")
@@ -62,6 +61,7 @@ fn set_variables(command: &mut Command, variables: &[(&str, &str)]) {
     }
     command.envs(variables.iter().copied());
     command.kill_on_drop(true);
+    command
 }
 
 /// Runs `tallymark` to its end.
@@ -107,7 +107,15 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts it with these variables.
     pub fn start(variables: &[(&str, &str)]) -> Self {
-        Self::launch(tallymark(&SERVE, variables), variables)
+        Self::spawn(tallymark(&SERVE, variables), variables)
+    }
+
+    /// Starts it with these variables by way of a shell that does this before.
+    pub fn start_after(shell: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("sh");
+        let serve = format!("{shell} && exec \"$0\" serve --listen 127.0.0.1:0");
+        command.args(["-c", &serve, PROGRAM]);
+        Self::spawn(clean(command, variables), variables)
     }
 
     /// Starts it with these variables by way of another program, which gets the command line behind
@@ -116,11 +124,10 @@ impl ServerProcess {
         let (program, arguments) = way.split_first().expect("a program");
         let mut command = Command::new(program);
         command.args(arguments).arg(PROGRAM).args(SERVE);
-        set_variables(&mut command, variables);
-        Self::launch(command, variables)
+        Self::spawn(clean(command, variables), variables)
     }
 
-    fn launch(mut command: Command, variables: &[(&str, &str)]) -> Self {
+    fn spawn(mut command: Command, variables: &[(&str, &str)]) -> Self {
         let is_given = variables.iter().any(|(name, _)| *name == DATA_DIR);
         let data_dir = (!is_given).then(|| tempfile::tempdir().expect("a directory"));
         if let Some(data_dir) = &data_dir {
@@ -222,6 +229,15 @@ impl ServerProcess {
     pub fn pid(&self) -> Pid {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
         pid.and_then(Pid::from_raw).expect("it runs")
+    }
+
+    /// The most memory that it had at once, so far.
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id().expect("it runs"));
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kib.expect("a peak") * 1_024
     }
 
     /// Sends it a signal.

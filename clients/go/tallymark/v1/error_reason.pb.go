@@ -70,6 +70,9 @@ const (
 	ErrorReason_ERROR_REASON_LOG_FULL ErrorReason = 16
 	// UNAVAILABLE with RetryInfo: the log cannot be written.
 	ErrorReason_ERROR_REASON_LOG_UNAVAILABLE ErrorReason = 17
+	// RESOURCE_EXHAUSTED with RetryInfo: a message was begun and not complete
+	// after 30 s, or it did not go on while others waited for its room.
+	ErrorReason_ERROR_REASON_SENDER_TOO_SLOW ErrorReason = 20
 )
 
 // Enum value maps for ErrorReason.
@@ -93,6 +96,7 @@ var (
 		15: "ERROR_REASON_STARTING",
 		16: "ERROR_REASON_LOG_FULL",
 		17: "ERROR_REASON_LOG_UNAVAILABLE",
+		20: "ERROR_REASON_SENDER_TOO_SLOW",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -113,6 +117,7 @@ var (
 		"ERROR_REASON_STARTING":             15,
 		"ERROR_REASON_LOG_FULL":             16,
 		"ERROR_REASON_LOG_UNAVAILABLE":      17,
+		"ERROR_REASON_SENDER_TOO_SLOW":      20,
 	}
 )
 
@@ -147,7 +152,7 @@ var File_tallymark_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_tallymark_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftallymark/v1/error_reason.proto\x12\ftallymark.v1*\xc8\x04\n" +
+	"\x1ftallymark/v1/error_reason.proto\x12\ftallymark.v1*\xea\x04\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\"\n" +
@@ -167,7 +172,8 @@ const file_tallymark_v1_error_reason_proto_rawDesc = "" +
 	"\x15ERROR_REASON_INTERNAL\x10\x0e\x12\x19\n" +
 	"\x15ERROR_REASON_STARTING\x10\x0f\x12\x19\n" +
 	"\x15ERROR_REASON_LOG_FULL\x10\x10\x12 \n" +
-	"\x1cERROR_REASON_LOG_UNAVAILABLE\x10\x11BW\n" +
+	"\x1cERROR_REASON_LOG_UNAVAILABLE\x10\x11\x12 \n" +
+	"\x1cERROR_REASON_SENDER_TOO_SLOW\x10\x14BW\n" +
 	"\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3"
 
 var (

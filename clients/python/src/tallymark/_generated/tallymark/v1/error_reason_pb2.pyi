@@ -71,6 +71,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_LOG_UNAVAILABLE: _ErrorReason.ValueType  # 17
     """UNAVAILABLE with RetryInfo: the log cannot be written."""
+    ERROR_REASON_SENDER_TOO_SLOW: _ErrorReason.ValueType  # 20
+    """RESOURCE_EXHAUSTED with RetryInfo: a message was begun and not complete
+    after 30 s, or it did not go on while others waited for its room.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo.reason, there without the prefix
@@ -127,4 +131,8 @@ been away or slow for long.
 """
 ERROR_REASON_LOG_UNAVAILABLE: ErrorReason.ValueType  # 17
 """UNAVAILABLE with RetryInfo: the log cannot be written."""
+ERROR_REASON_SENDER_TOO_SLOW: ErrorReason.ValueType  # 20
+"""RESOURCE_EXHAUSTED with RetryInfo: a message was begun and not complete
+after 30 s, or it did not go on while others waited for its room.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
