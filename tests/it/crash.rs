@@ -22,9 +22,9 @@ use crate::support::{ServerProcess, TestDatabase, data_dir};
 const KILLS_VARIABLE: &str = "TALLYMARK_TORTURE_KILLS";
 const SEED_VARIABLE: &str = "TALLYMARK_TORTURE_SEED";
 /// Kills of the service alone, when nobody says how many.
-const SERVICE_KILLS: usize = 14;
+const SERVICE_KILLS: usize = 16;
 /// Kills of the service's own database, or of both.
-const DATABASE_KILLS: usize = 6;
+const DATABASE_KILLS: usize = 4;
 /// Of so many kills one is of a service that is only starting.
 const STARTS: u32 = 6;
 /// After a kill at most so many acknowledgements come before the next one.

@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tallymark::pb;
+use tallymark::pb::ingest_service_client::IngestServiceClient;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::support::{Forwarder, TestApp, TestDatabase, committed_batch, page_view, reason};
+use crate::support::{
+    Forwarder, ServerProcess, TestApp, TestDatabase, committed_batch, page_view, reason,
+};
 
 /// For whatever must come, on a machine that is busy.
 const SOON: Duration = Duration::from_secs(60);
@@ -171,6 +175,54 @@ async fn a_connection_that_hangs_before_its_commit_is_ended_and_replaced() {
     commit(&app, &last).await;
     events.push(last);
     assert_stored(&app, &events).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_while_the_database_waits_for_it_does_not_hold_up_the_next() {
+    let database = TestDatabase::create().await;
+    let forwarder = database.forwarder().await;
+    let url = database.url_through(&forwarder);
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        (
+            "TALLYMARK_DATA_DIR",
+            database.data_dir.path().to_str().expect("UTF-8"),
+        ),
+        ("TALLYMARK_UNAUTHENTICATED", "true"),
+    ];
+    // As if the machine had lost power: nobody tells the database, which has a transaction open.
+    forwarder.hold_commits(1);
+    let mut server = ServerProcess::start(&variables);
+    let channel = server.serving().await;
+    let request = pb::IngestEventRequest {
+        event: Some(page_view("ada", "/")),
+        ..pb::IngestEventRequest::default()
+    };
+    let mut client = IngestServiceClient::new(channel);
+    client.ingest_event(request).await.expect("logged");
+    forwarder.until_commits(1).await;
+    server.signal(Signal::KILL);
+    server.end().await;
+
+    let mut server = ServerProcess::start(&variables);
+    let mut client = IngestServiceClient::new(server.serving().await);
+    let request = crate::support::committed(Some(page_view("bob", "/")));
+    let reply = client.ingest_event(request).await.expect("committed");
+    let result = reply.into_inner().result.expect("a result");
+    assert_eq!(result.verdict(), pb::Verdict::Accepted);
+    let counted = database.client().await;
+    let stored = async || {
+        let row = counted.query_one("select count(*) from events", &[]).await;
+        row.expect("a count").get::<_, i64>(0)
+    };
+    let both = async { while stored().await < 2 {} };
+    tokio::time::timeout(SOON, both)
+        .await
+        .expect("both are loaded");
+    // What was held arrives after all, too late.
+    forwarder.restore();
+    server.stop().await;
+    assert_eq!(stored().await, 2);
 }
 
 #[tokio::test]
