@@ -406,3 +406,44 @@ async fn who_takes_no_acknowledgements_is_not_read_from_without_bound_and_does_n
     drop(deaf);
     sending.abort();
 }
+
+#[tokio::test]
+async fn who_waits_for_a_database_that_is_away_is_told_when_the_stop_does_not_wait_longer() {
+    let database = TestDatabase::create().await;
+    let forwarder = database.forwarder().await;
+    let url = database.url_through(&forwarder);
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("TALLYMARK_DRAIN_TIMEOUT_MS", "300"),
+    ];
+    let app = TestApp::start_on(database, &variables).await;
+    forwarder.cut();
+    let mut pipe = Pipe::open(app.with_key(app.write_key.reveal())).await;
+    let message = committed(1, page_views(2));
+    pipe.send(message.clone()).await;
+    // Received is what the log has, in its only segment.
+    let segments = app.database.data_dir.path().join("event-log/segments");
+    let received = async {
+        loop {
+            let files = std::fs::read_dir(&segments).expect("segments");
+            let lengths = files.map(|file| file.expect("a file").metadata().expect("a file").len());
+            if lengths.max() > Some(28) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, received)
+        .await
+        .expect("the message is logged");
+
+    app.ask_to_stop();
+    let status = pipe.next().await.expect_err("the server stops");
+    assert_shutting_down(&status);
+    let app = TestApp::start_on(app.stop().await, &[]).await;
+    let mut pipe = Pipe::open(app.with_key(app.write_key.reveal())).await;
+    pipe.send(message).await;
+    let reply = pipe.reply().await;
+    assert_eq!(reply.accepted + reply.duplicates, 2, "{reply:?}");
+    app.until_stored(2).await;
+}
