@@ -4,7 +4,7 @@ CARGO ?= cargo
 TALLYMARK := $(or $(CARGO_TARGET_DIR),target)/debug/tallymark
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-clients lint demo serve bench fuzz generate clean
+.PHONY: help setup build test test-clients lint demo serve bench fuzz torture generate clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ bench: setup ## Measure throughput and latency, and print ratios (several minute
 
 fuzz: setup ## Fuzz the durable log for FUZZ_SECONDS, 60 unless set
 	@sh scripts/fuzz.sh
+
+torture: build ## Kill the service and its database TALLYMARK_TORTURE_KILLS times under load, 500 unless set
+	@CARGO="$(CARGO)" sh scripts/torture.sh
 
 generate: ## Generate the clients' code again, after a change of proto/
 	clients/generate.sh

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use deadpool_postgres::Pool;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::store::pool;
+use crate::store::pool::Persistent;
 
 use super::positions::{self, Place};
 use super::write::WriteError;
@@ -27,11 +27,12 @@ pub struct DeadLetter<'a> {
 /// Keeps it, and notes that its record is loaded.
 pub async fn insert(
     pool: &Pool,
+    connection: &mut Persistent,
     patience: Duration,
     letter: &DeadLetter<'_>,
 ) -> Result<(), WriteError> {
     let client = pool.get().await?;
-    let work = pool::bounded(client, patience, async |client| {
+    let work = connection.bounded(client, patience, async |client| {
         let transaction = client.transaction().await?;
         if positions::insert(&transaction, letter.place).await? {
             let record: &[u8] = letter.record;
@@ -47,7 +48,7 @@ pub async fn insert(
                 .await?;
         }
         transaction.commit().await?;
-        Ok(())
+        Ok::<_, WriteError>(())
     });
     work.await.unwrap_or(Err(WriteError::TimedOut))
 }

@@ -47,7 +47,7 @@ use crate::error::causes;
 use crate::log::event::LoggedEvent;
 use crate::log::waiting::Outcome;
 use crate::metrics;
-use crate::store::pool;
+use crate::store::pool::Persistent;
 
 use batch::Batch;
 use dead_letter::DeadLetter;
@@ -70,6 +70,7 @@ pub struct Loader {
     patience: Duration,
     numbering: Numbering,
     writer: Writer,
+    connection: Persistent,
 }
 
 /// The loader was told to stop; what is not loaded stays in the log.
@@ -92,6 +93,7 @@ impl Loader {
             patience,
             numbering: Numbering::new(enricher),
             writer: Writer::default(),
+            connection: Persistent::default(),
         }
     }
 
@@ -152,7 +154,8 @@ impl Loader {
         events: &[LoggedEvent<'_>],
         stop: &CancellationToken,
     ) -> Result<(), Stopped> {
-        let mut parts: Vec<Range<usize>> = std::iter::once(0..events.len()).collect();
+        let whole: Range<usize> = 0..events.len();
+        let mut parts = vec![whole];
         while let Some(part) = parts.pop() {
             let own = &events[part.clone()];
             if own.is_empty() {
@@ -242,10 +245,15 @@ impl Loader {
 
     async fn try_store(&mut self, place: Place, batch: &mut Batch<'_>) -> Result<(), WriteError> {
         let client = self.pool.get().await?;
-        let work = pool::bounded(client, self.patience, async |client| {
-            let numbers = self.numbering.resolve(client, batch.unique()).await?;
-            self.writer.write(client, place, batch, &numbers).await
-        });
+        let Self {
+            numbering, writer, ..
+        } = self;
+        let work = self
+            .connection
+            .bounded(client, self.patience, async |client| {
+                let numbers = numbering.resolve(client, batch.unique()).await?;
+                writer.write(client, place, batch, &numbers).await
+            });
         work.await.unwrap_or(Err(WriteError::TimedOut))
     }
 
@@ -273,7 +281,7 @@ impl Loader {
         loop {
             attempt += 1;
             let tried = tokio::select! {
-                tried = dead_letter::insert(&self.pool, self.patience, &letter) => tried,
+                tried = dead_letter::insert(&self.pool, &mut self.connection, self.patience, &letter) => tried,
                 () = stop.cancelled() => return Err(Stopped),
             };
             let Err(failure) = tried else { break };

@@ -17,7 +17,7 @@ use crate::store::{StoreError, pool};
 use super::feed::Feed;
 use super::progress::Progress;
 
-/// How long the database may take to merge ranges.
+/// How long the database may take to say what is loaded, and to merge ranges.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often loaded ranges are merged and the log is trimmed behind them.
@@ -76,14 +76,24 @@ pub enum PositionError {
 /// What the database has of a log.
 pub async fn load(pool: &Pool, log: &Log) -> Result<Progress, PositionError> {
     let client = pool.get().await.map_err(StoreError::from)?;
-    let rows = client
-        .query_typed(
-            include_str!("sql/select_positions.sql"),
-            &[(&log.id(), Type::UUID)],
-        )
-        .await
-        .map_err(StoreError::from)?;
-    drop(client);
+    let loading = pool::bounded(client, PATIENCE, async |client| {
+        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&log.id(), Type::UUID)];
+        // The log is locked, so whoever loads it is left over from a server that is gone. What it
+        // committed is known afterwards, and it does not hold up the loaders.
+        for statement in [
+            include_str!("sql/end_loaders.sql"),
+            include_str!("sql/await_loaders.sql"),
+        ] {
+            client.query_typed(statement, &parameters).await?;
+        }
+        client
+            .query_typed(include_str!("sql/select_positions.sql"), &parameters)
+            .await
+    });
+    let rows = match loading.await {
+        Some(rows) => rows.map_err(StoreError::from)?,
+        None => return Err(StoreError::TimedOut.into()),
+    };
     let number = |row: &tokio_postgres::Row, column| {
         u64::try_from(row.get::<_, i64>(column)).unwrap_or_default()
     };

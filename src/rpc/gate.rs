@@ -114,6 +114,7 @@ impl Gate {
             Arc::clone(core),
             property,
             deadline(headers),
+            self.cut_off.clone(),
             self.under_way.token(),
         )))
     }

@@ -54,7 +54,7 @@ impl IngestService for Ingest {
         let event_id = event.event_id;
         let record = scope.core.enricher.enrich(event, property);
         let mut appended = scope.core.log.append(&[record], now_us, until).await?;
-        let verdict = Verdicts::new(appended.acknowledged().await?).take();
+        let verdict = Verdicts::new(appended.acknowledged().await?).of_next();
         metrics::count_event(&verdict);
         match verdict {
             Verdict::Accepted | Verdict::Duplicate => {

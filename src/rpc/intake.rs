@@ -85,7 +85,7 @@ impl Pending {
         let mut counts = VerdictCounts::default();
         for event in self.events {
             let (event_id, verdict) = match event {
-                Ok(event_id) => (Some(event_id), verdicts.take()),
+                Ok(event_id) => (Some(event_id), verdicts.of_next()),
                 Err(refused) => (refused.event_id, Verdict::Rejected(refused.violations)),
             };
             counts.add(&verdict);
@@ -116,7 +116,7 @@ impl Verdicts {
     }
 
     /// On the next event.
-    pub fn take(&mut self) -> Verdict {
+    pub fn of_next(&mut self) -> Verdict {
         match self.outcomes.next() {
             Some(Outcome::Stored) => Verdict::Accepted,
             Some(Outcome::Duplicate) => Verdict::Duplicate,

@@ -69,12 +69,11 @@ impl Pipe {
                             return Some(Ok(reply.response));
                         }
                         // The messages behind it may be logged: the client sends them again.
-                        Err(error) => {
-                            self.pending.clear();
-                            self.end = Some(Ok(()));
-                            return Some(Err(error.into()));
-                        }
+                        Err(error) => return Some(Err(self.break_off(error))),
                     }
+                }
+                () = self.scope.cut_off.cancelled(), if !self.pending.is_empty() => {
+                    return Some(Err(self.break_off(ApiError::ShuttingDown)));
                 }
                 () = self.scope.core.draining.cancelled(), if is_reading => {
                     self.end = Some(Err(ApiError::ShuttingDown.into()));
@@ -89,6 +88,13 @@ impl Pipe {
                 else => return self.end.replace(Ok(()))?.err().map(Err),
             }
         }
+    }
+
+    /// Ends the call without the acknowledgements that are still missing.
+    fn break_off(&mut self, error: ApiError) -> Status {
+        self.pending.clear();
+        self.end = Some(Ok(()));
+        error.into()
     }
 
     /// Appends a message's events. An error is how the call ends.

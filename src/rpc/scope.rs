@@ -43,6 +43,9 @@ pub struct Scope {
     property: Option<Arc<Property>>,
     /// How long the caller waits, if it says so.
     deadline: Option<Duration>,
+    /// Cancelled when the service stops and waits no longer for its calls. The gate ends those that have
+    /// not been answered; replies that are still being sent end themselves.
+    pub cut_off: CancellationToken,
     /// As long as this lives the call is under way, also while its replies are still being sent.
     _under_way: TaskTrackerToken,
 }
@@ -53,12 +56,14 @@ impl Scope {
         core: Arc<Core>,
         property: Option<Arc<Property>>,
         deadline: Option<Duration>,
+        cut_off: CancellationToken,
         under_way: TaskTrackerToken,
     ) -> Self {
         Self {
             core,
             property,
             deadline,
+            cut_off,
             _under_way: under_way,
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::config::SslMode;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Config, NoTls};
 
 use crate::error::causes;
@@ -100,5 +101,60 @@ impl Drop for CloseOnDrop {
                 tracing::debug!(error = causes(&error), "a statement could not be cancelled");
             }
         });
+    }
+}
+
+/// A session of the database's: its process, and when that was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Session {
+    pid: i32,
+    started: jiff::Timestamp,
+}
+
+/// Does work that is tried again when it takes too long, on connections that may hang.
+///
+/// A connection that hangs cannot be closed: the database goes on waiting for it, in a transaction
+/// with locks, perhaps for hours, and the next attempt at the same work waits for these. So whoever was
+/// given up is ended, by way of the connection of the next attempt.
+#[derive(Debug, Default)]
+pub struct Persistent {
+    given_up: Vec<Session>,
+}
+
+impl Persistent {
+    /// Works with a connection, at most for `limit`; `None` if that was not enough.
+    pub async fn bounded<T, E: From<tokio_postgres::Error>>(
+        &mut self,
+        client: Client,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut Client) -> Result<T, E>,
+    ) -> Option<Result<T, E>> {
+        let mut session = None;
+        let given_up = &mut self.given_up;
+        let done = bounded(client, limit, async |client| {
+            let row = client
+                .query_typed(include_str!("sql/select_session.sql"), &[])
+                .await?;
+            session = row.first().map(|row| Session {
+                pid: row.get(0),
+                started: row.get(1),
+            });
+            for session in given_up.iter() {
+                let parameters: [(&(dyn ToSql + Sync), Type); 2] = [
+                    (&session.pid, Type::INT4),
+                    (&session.started, Type::TIMESTAMPTZ),
+                ];
+                client
+                    .query_typed(include_str!("sql/end_session.sql"), &parameters)
+                    .await?;
+            }
+            given_up.clear();
+            work(client).await
+        })
+        .await;
+        if done.is_none() {
+            self.given_up.extend(session);
+        }
+        done
     }
 }

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use prost::Message;
-use tallymark::pb;
 use tallymark::pb::ingest_service_client::IngestServiceClient;
 use tallymark::rpc::wire_limits::MAX_MESSAGE_BYTES;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -20,7 +19,9 @@ use tower::{Service, ServiceExt};
 
 use crate::support::raw_http2::{RawConnection, Sent};
 use crate::support::wire::{INGEST_EVENT, STREAM_EVENTS, frame};
-use crate::support::{ServerProcess, TestApp, TestDatabase, page_view, reason};
+use crate::support::{
+    ServerProcess, TestApp, TestDatabase, committed, committed_batch, page_view, reason,
+};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -84,13 +85,7 @@ async fn memory_is_bounded_and_others_are_served_whatever_clients_do() {
     assert!(grown < bound, "{} of {} MiB", grown / MIB, bound / MIB);
 
     let event = Some(page_view("never reads", "/"));
-    let message = frame(
-        &pb::IngestEventRequest {
-            event,
-            ..pb::IngestEventRequest::default()
-        }
-        .encode_to_vec(),
-    );
+    let message = frame(&committed(event).encode_to_vec());
     for _ in 0..NON_READERS {
         let (message, sent) = (message.clone(), sent.clone());
         clients.spawn(async move {
@@ -133,21 +128,13 @@ async fn serve_others(client: &mut IngestServiceClient<Channel>) {
 
 async fn send_one(client: &mut IngestServiceClient<Channel>) {
     let event = Some(page_view("ada", "/"));
-    let sent = client
-        .ingest_event(pb::IngestEventRequest {
-            event,
-            ..pb::IngestEventRequest::default()
-        })
-        .await;
+    let sent = client.ingest_event(committed(event)).await;
     sent.expect("it is served");
 }
 
 async fn send_batch(client: &mut IngestServiceClient<Channel>) {
     let events = (0..200).map(|_| page_view("bob", "/")).collect();
-    let messages = [pb::StreamEventsRequest {
-        events,
-        ..pb::StreamEventsRequest::default()
-    }];
+    let messages = [committed_batch(events)];
     let summary = client.stream_events(tokio_stream::iter(messages)).await;
     assert_eq!(summary.expect("it is served").into_inner().accepted, 200);
 }

@@ -7,13 +7,10 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
-use crate::support::{ServerProcess, TestApp, TestDatabase, page_view};
+use crate::support::{ServerProcess, TestApp, TestDatabase, committed, page_view};
 
 fn request(id: Option<&str>, event: Option<pb::Event>) -> Request<pb::IngestEventRequest> {
-    let mut request = Request::new(pb::IngestEventRequest {
-        event,
-        ..pb::IngestEventRequest::default()
-    });
+    let mut request = Request::new(committed(event));
     if let Some(id) = id {
         let id = id.parse().expect("a header");
         request.metadata_mut().insert("x-request-id", id);

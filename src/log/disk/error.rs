@@ -23,7 +23,10 @@ pub struct Corruption {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process, or another log in this one, holds the directory.
-    #[error("the log directory is in use by another server")]
+    #[error(
+        "the log directory is in use by another server; stop that one, or give this one a directory \
+         of its own with TALLYMARK_DATA_DIR or TALLYMARK_EVENT_LOG_DIR"
+    )]
     InUse,
     /// Acknowledged records are damaged.
     #[error(transparent)]

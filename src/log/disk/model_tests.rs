@@ -184,7 +184,11 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
+    // More if PROPTEST_CASES says so.
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.max(1_500),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn whatever_happens_what_was_acknowledged_is_there_once(

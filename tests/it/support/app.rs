@@ -30,6 +30,13 @@ pub type KeyedChannel = InterceptedService<Channel, SendKey>;
 #[derive(Clone)]
 pub struct SendKey(MetadataValue<Ascii>);
 
+impl SendKey {
+    /// Sends this one.
+    pub fn new(key: &str) -> Self {
+        Self(format!("Bearer {key}").parse().expect("ASCII"))
+    }
+}
+
 impl tonic::service::Interceptor for SendKey {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         request
@@ -163,8 +170,7 @@ impl TestApp {
 
     /// A channel that sends this key.
     pub fn with_key(&self, key: &str) -> KeyedChannel {
-        let value = format!("Bearer {key}").parse().expect("ASCII");
-        InterceptedService::new(self.channel.clone(), SendKey(value))
+        InterceptedService::new(self.channel.clone(), SendKey::new(key))
     }
 
     /// A client for ingestion into `default`.

@@ -41,6 +41,19 @@ impl TestDatabase {
         }
     }
 
+    /// Another database with what is in this one now. Nobody may be connected to it.
+    pub async fn copy(&self) -> Self {
+        let name = format!("{NAME_PREFIX}{}", Uuid::now_v7().simple());
+        let copy = format!("create database {name} template {}", self.name);
+        let client = connect(&self.server, None).await;
+        client.batch_execute(&copy).await.expect("a copy");
+        Self {
+            name,
+            data_dir: tempfile::tempdir().expect("a directory"),
+            server: self.server.clone(),
+        }
+    }
+
     /// Its address, for the service.
     pub fn url(&self) -> String {
         // Later words win over earlier ones.

@@ -6,11 +6,13 @@ mod database;
 mod events;
 mod forwarder;
 pub mod letters;
+pub mod load;
 mod process;
 pub mod raw_http2;
 pub mod wire;
 
-pub use app::{KeyedChannel, TestApp, key_id};
+pub use app::{KeyedChannel, SendKey, TestApp, key_id};
 pub use database::TestDatabase;
 pub use events::{aggregate_rows, at, committed, committed_batch, page_view, reason, violations};
+pub use forwarder::Forwarder;
 pub use process::{Ended, ServerProcess, data_dir, run, run_with_stdin, tallymark};

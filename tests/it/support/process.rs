@@ -16,11 +16,11 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tallymark");
+const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
 const DATA_DIR: &str = "TALLYMARK_DATA_DIR";
 /// For anything that a program does at once, on a machine that is busy.
 const SOON: Duration = Duration::from_secs(60);
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tallymark");
 
 /// What a program that has ended said, and how it ended.
 #[derive(Debug)]
@@ -107,10 +107,7 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts it with these variables.
     pub fn start(variables: &[(&str, &str)]) -> Self {
-        Self::spawn(
-            tallymark(&["serve", "--listen", "127.0.0.1:0"], variables),
-            variables,
-        )
+        Self::spawn(tallymark(&SERVE, variables), variables)
     }
 
     /// Starts it with these variables by way of a shell that does this before.
@@ -118,6 +115,15 @@ impl ServerProcess {
         let mut command = Command::new("sh");
         let serve = format!("{shell} && exec \"$0\" serve --listen 127.0.0.1:0");
         command.args(["-c", &serve, PROGRAM]);
+        Self::spawn(clean(command, variables), variables)
+    }
+
+    /// Starts it with these variables by way of another program, which gets the command line behind
+    /// its own arguments and executes it in place.
+    pub fn start_by(way: &[&str], variables: &[(&str, &str)]) -> Self {
+        let (program, arguments) = way.split_first().expect("a program");
+        let mut command = Command::new(program);
+        command.args(arguments).arg(PROGRAM).args(SERVE);
         Self::spawn(clean(command, variables), variables)
     }
 
@@ -219,6 +225,12 @@ impl ServerProcess {
         reply.into_inner().status()
     }
 
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        pid.and_then(Pid::from_raw).expect("it runs")
+    }
+
     /// The most memory that it had at once, so far.
     pub fn peak_memory_bytes(&self) -> u64 {
         let status = format!("/proc/{}/status", self.child.id().expect("it runs"));
@@ -230,9 +242,7 @@ impl ServerProcess {
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
-        let pid = pid.and_then(Pid::from_raw).expect("it runs");
-        kill_process(pid, signal).expect("it runs");
+        kill_process(self.pid(), signal).expect("it runs");
     }
 
     /// Waits for its end.
