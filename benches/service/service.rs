@@ -4,18 +4,26 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use bytes::{BufMut, Bytes};
+use http::uri::PathAndQuery;
+use prost::Message;
 use tallymark::cli::connect::channel;
 use tallymark::cli::table::{Column, Table, decimal};
 use tallymark::pb;
 use tallymark::pb::ingest_service_client::IngestServiceClient;
 use tallymark::pb::query_service_client::QueryServiceClient;
 use tokio::process::{Child, Command};
+use tonic::Request;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_prost::ProstDecoder;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tallymark");
+const STREAM_EVENTS: &str = "/tallymark.v1.IngestService/StreamEvents";
 const UNARY_CALLERS: usize = 64;
 const UNARY_CALLS: usize = 200;
 
@@ -109,26 +117,33 @@ impl Service {
         messages: &[pb::StreamEventsRequest],
         connections: usize,
     ) -> anyhow::Result<Took> {
-        // Each connection gets every n-th message, so that all run through time together.
-        let mut shares: Vec<Vec<pb::StreamEventsRequest>> = vec![Vec::new(); connections];
+        // Each connection gets every n-th message, so that all run through time together. They are
+        // encoded before the clock starts, as the rows are that psql copies.
+        let mut shares: Vec<Vec<Bytes>> = vec![Vec::new(); connections];
         for (place, message) in messages.iter().enumerate() {
-            shares[place % connections].push(message.clone());
+            shares[place % connections].push(message.encode_to_vec().into());
         }
         let mut senders = Vec::new();
         for share in shares {
-            senders.push((IngestServiceClient::new(self.channel().await?), share));
+            senders.push((Grpc::new(self.channel().await?), share));
         }
         let database = connect(&self.database).await?;
         let started = Instant::now();
         let tasks: Vec<_> = senders
             .into_iter()
             .map(|(mut client, share)| {
-                tokio::spawn(async move { client.stream_events(tokio_stream::iter(share)).await })
+                tokio::spawn(async move {
+                    client.ready().await?;
+                    let messages = Request::new(tokio_stream::iter(share));
+                    let path = PathAndQuery::from_static(STREAM_EVENTS);
+                    anyhow::Ok(client.client_streaming(messages, path, Encoded).await?)
+                })
             })
             .collect();
         let mut accepted = 0;
         for task in tasks {
-            accepted += task.await??.into_inner().accepted;
+            let summary: pb::StreamEventsResponse = task.await??.into_inner();
+            accepted += summary.accepted;
         }
         let acknowledged = started.elapsed();
         let sent: usize = messages.iter().map(|message| message.events.len()).sum();
@@ -263,4 +278,33 @@ fn fsyncs(dir: &std::path::Path) -> anyhow::Result<Vec<Duration>> {
     }
     times.sort();
     Ok(times)
+}
+
+/// Sends messages that are encoded already.
+#[derive(Debug, Clone, Copy)]
+struct Encoded;
+
+impl Codec for Encoded {
+    type Encode = Bytes;
+    type Decode = pb::StreamEventsResponse;
+    type Encoder = Self;
+    type Decoder = ProstDecoder<pb::StreamEventsResponse>;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstDecoder::default()
+    }
+}
+
+impl Encoder for Encoded {
+    type Item = Bytes;
+    type Error = tonic::Status;
+
+    fn encode(&mut self, message: Bytes, target: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
+        target.put(message);
+        Ok(())
+    }
 }

@@ -12,29 +12,29 @@ pub const PAGE_VIEW: &str = "page_view";
 
 /// An event that keeps every rule of event.proto; nothing later checks them again.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Event {
+pub struct Event<'a> {
     /// Identity for deduplication, together with property and time.
     pub event_id: Uuid,
     /// When it happened, in microseconds since 1970-01-01 UTC.
     pub time_us: i64,
     /// What happened.
-    pub name: Box<str>,
+    pub name: &'a str,
     /// The device, or the user that stands in for it.
-    pub visitor_id: Box<str>,
+    pub visitor_id: &'a str,
     /// The known person.
-    pub user_id: Option<Box<str>>,
+    pub user_id: Option<&'a str>,
     /// The caller's own session.
-    pub session_id: Option<Box<str>>,
+    pub session_id: Option<&'a str>,
     /// Host, path and query of the page.
     pub page: Option<Page>,
     /// Query of the page as sent, with its utm_* parameters and click ids.
-    pub page_query: Option<Box<str>>,
+    pub page_query: Option<&'a str>,
     /// Title of the page.
-    pub title: Option<Box<str>>,
+    pub title: Option<&'a str>,
     /// Referrer, as sent.
-    pub referrer: Option<Box<str>>,
+    pub referrer: Option<&'a str>,
     /// User-Agent header.
-    pub user_agent: Option<Box<str>>,
+    pub user_agent: Option<&'a str>,
     /// Address of the visitor; never stored as it is here.
     pub ip_address: Option<IpAddr>,
     /// BCP 47 tag in normal form.
@@ -46,13 +46,13 @@ pub struct Event {
     /// Scroll depth in hundredths of a percent.
     pub scroll_bp: Option<i16>,
     /// Kind of page.
-    pub page_type: Option<Box<str>>,
+    pub page_type: Option<&'a str>,
     /// Author of the content.
-    pub author: Option<Box<str>>,
+    pub author: Option<&'a str>,
     /// Sections, each once.
-    pub categories: Vec<Box<str>>,
+    pub categories: Vec<&'a str>,
     /// Labels, each once.
-    pub tags: Vec<Box<str>>,
+    pub tags: Vec<&'a str>,
     /// JSON object, never an empty one.
     pub properties: Option<Box<str>>,
 }

@@ -96,24 +96,23 @@ impl<'a> LoggedEvent<'a> {
         (self.property_no, self.time_us, self.event_id())
     }
 
-    fn new(record: &'a Record, received_us: i64) -> Self {
+    fn new(record: &'a Record<'_>, received_us: i64) -> Self {
         let page = record.page.as_ref();
-        let labels = |labels: &'a [Box<str>]| labels.iter().map(AsRef::as_ref).collect();
         Self {
             received_us,
             property_no: record.property_no,
             event_id: *record.event_id.as_bytes(),
             time_us: record.time_us,
-            name: &record.name,
+            name: record.name,
             is_page_view: record.is_page_view,
             is_bot: record.is_bot(),
-            visitor_id: &record.visitor_id,
-            user_id: record.user_id.as_deref(),
-            session_id: record.session_id.as_deref(),
+            visitor_id: record.visitor_id,
+            user_id: record.user_id,
+            session_id: record.session_id,
             host: page.and_then(|page| page.host.as_deref()),
             path: page.map(|page| page.path.as_str()),
             query: page.and_then(|page| page.query.as_deref()),
-            title: record.title.as_deref(),
+            title: record.title,
             referrer: record
                 .referrer
                 .as_ref()
@@ -129,43 +128,62 @@ impl<'a> LoggedEvent<'a> {
                 .map(Option::as_deref)
             }),
             channel: record.channel.number(),
-            user_agent: record.user_agent.as_ref().map(|(header, _)| &**header),
+            user_agent: record.user_agent.as_ref().map(|(header, _)| *header),
             ip_address: record.ip_address,
             country: record.country.as_ref().map(|country| country.as_str()),
             language: record.language.as_deref(),
             screen: record.screen.as_deref(),
             duration_ms: record.duration_ms,
             scroll_bp: record.scroll_bp,
-            page_type: record.page_type.as_deref(),
-            author: record.author.as_deref(),
-            categories: labels(&record.categories),
-            tags: labels(&record.tags),
+            page_type: record.page_type,
+            author: record.author,
+            categories: record.categories.clone(),
+            tags: record.tags.clone(),
             properties: record.properties.as_deref(),
         }
     }
 }
 
-/// Adds the record of an event to `out`.
-pub fn encode(record: &Record, received_us: i64, mut out: Vec<u8>) -> Vec<u8> {
-    out.push(VERSION);
-    postcard::to_extend(&LoggedEvent::new(record, received_us), out)
-        .unwrap_or_else(|error| unreachable!("a vector takes any event: {error}"))
+/// Records of events, in one allocation.
+#[derive(Debug, Default)]
+pub struct Records {
+    encoded: Vec<u8>,
+    ends: Vec<usize>,
 }
 
-/// The records of events, all in one allocation.
-pub fn encode_all(events: &[Record], received_us: i64) -> Vec<Bytes> {
-    const USUAL_BYTES: usize = 512;
-    let mut encoded = Vec::with_capacity(events.len() * USUAL_BYTES);
-    let mut ends = Vec::with_capacity(events.len());
-    for event in events {
-        encoded = encode(event, received_us, encoded);
-        ends.push(encoded.len());
+impl Records {
+    /// With room for so many events of usual size.
+    pub fn with_capacity(events: usize) -> Self {
+        const USUAL_BYTES: usize = 384;
+        Self {
+            encoded: Vec::with_capacity(events * USUAL_BYTES),
+            ends: Vec::with_capacity(events),
+        }
     }
-    let mut encoded = Bytes::from(encoded);
-    let mut begin = 0;
-    ends.into_iter()
-        .map(|end| encoded.split_to(end - std::mem::replace(&mut begin, end)))
-        .collect()
+
+    /// Adds the record of an event that was received at `received_us`, in microseconds since 1970.
+    pub fn push(&mut self, event: &Record<'_>, received_us: i64) {
+        let mut out = std::mem::take(&mut self.encoded);
+        out.push(VERSION);
+        self.encoded = postcard::to_extend(&LoggedEvent::new(event, received_us), out)
+            .unwrap_or_else(|error| unreachable!("a vector takes any event: {error}"));
+        self.ends.push(self.encoded.len());
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The records, in order.
+    pub fn finish(self) -> Vec<Bytes> {
+        let mut encoded = Bytes::from(self.encoded);
+        let mut begin = 0;
+        self.ends
+            .into_iter()
+            .map(|end| encoded.split_to(end - std::mem::replace(&mut begin, end)))
+            .collect()
+    }
 }
 
 #[cfg(test)]
@@ -179,7 +197,7 @@ mod tests {
     use crate::pb;
     use crate::validate::event::validate;
 
-    fn record(event: pb::Event) -> Record {
+    fn record(event: &mut pb::Event) -> Record<'_> {
         let property = Property {
             property_no: 7,
             name: "shop".to_owned(),
@@ -187,13 +205,20 @@ mod tests {
             retention: Retention::Forever,
             ip_policy: IpPolicy::Truncate,
         };
-        let event = validate(event, &property, 1_800_000_000_000_000).expect("a valid event");
+        let event =
+            validate(event.into(), &property, 1_800_000_000_000_000).expect("a valid event");
         Enricher::new(16, None).enrich(event, &property)
+    }
+
+    fn encode(record: &Record<'_>) -> Bytes {
+        let mut records = Records::with_capacity(1);
+        records.push(record, 5);
+        records.finish().remove(0)
     }
 
     #[test]
     fn everything_of_an_event_comes_back() {
-        let record = record(pb::Event {
+        let mut event = pb::Event {
             event_id: "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b".to_owned(),
             name: "page_view".to_owned(),
             visitor_id: "ada".to_owned(),
@@ -216,8 +241,9 @@ mod tests {
             categories: vec!["a".to_owned(), "b".to_owned()],
             tags: vec!["t".to_owned()],
             ..pb::Event::default()
-        });
-        let bytes = encode(&record, 5, Vec::new());
+        };
+        let record = record(&mut event);
+        let bytes = encode(&record);
         let event = LoggedEvent::decode(&bytes).expect("a record");
         assert_eq!(event, LoggedEvent::new(&record, 5));
         assert_eq!(
@@ -247,12 +273,12 @@ mod tests {
 
         #[test]
         fn a_record_that_was_cut_is_refused(cut in 1_usize..60) {
-            let record = record(pb::Event {
+            let mut event = pb::Event {
                 name: "signup".to_owned(),
                 visitor_id: "ada".to_owned(),
                 ..pb::Event::default()
-            });
-            let bytes = encode(&record, 5, Vec::new());
+            };
+            let bytes = encode(&record(&mut event));
             let kept = bytes.len().saturating_sub(cut);
             prop_assert!(LoggedEvent::decode(&bytes[..kept]).is_err());
         }

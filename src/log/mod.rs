@@ -23,7 +23,6 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::enrich::record::Record;
 use crate::error::ApiError;
 
 use self::disk::{AppendError, Appending, OpenError, Recovered, Settings, Usage};
@@ -94,24 +93,9 @@ impl Log {
         self.id
     }
 
-    /// Appends events that were received at `received_us`, in microseconds since 1970, in order. Waits
-    /// while more than the log's queue holds are under way.
-    pub async fn append(
-        &self,
-        events: &[Record],
-        received_us: i64,
-        until: Until,
-    ) -> Result<Appended, ApiError> {
-        self.append_records(event::encode_all(events, received_us), until)
-            .await
-    }
-
-    /// Appends records as they were in a log before.
-    pub async fn append_records(
-        &self,
-        records: Vec<Bytes>,
-        until: Until,
-    ) -> Result<Appended, ApiError> {
+    /// Appends records of events ([`event::Records`]), in order. Waits while more than the log's queue
+    /// holds are under way.
+    pub async fn append(&self, records: Vec<Bytes>, until: Until) -> Result<Appended, ApiError> {
         let (announce, committed) = match until {
             Until::Logged => (None, None),
             Until::Committed => {

@@ -63,7 +63,7 @@ pub async fn replay(
         scope.core.log.check_room()?;
         let handed_over =
             dead_letters::hand_over(&scope.core.pool, &selection, after, last, async |records| {
-                let appended = scope.core.log.append_records(records, Until::Logged);
+                let appended = scope.core.log.append(records, Until::Logged);
                 appended.await?.acknowledged().await.map(drop)
             });
         let Some(chunk) = within(scope.time_limit(), handed_over).await? else {

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::domain::event::Verdict;
 use crate::error::ApiError;
+use crate::log::event::Records;
 use crate::metrics;
 use crate::pb;
 use crate::pb::server::ingest_service_server::IngestService;
@@ -41,19 +42,20 @@ impl IngestService for Ingest {
         scope.core.log.check_room()?;
         let request = request.into_inner();
         let until = intake::until(request.acknowledgement)?;
-        let event = request
+        let mut event = request
             .event
             .ok_or_else(|| ApiError::invalid("event", "is absent"))?;
 
         let now_us = Timestamp::now().as_microsecond();
-        let event = event::validate(event, property, now_us)
+        let event = event::validate((&mut event).into(), property, now_us)
             .inspect_err(|refused| {
                 metrics::count_event(&Verdict::Rejected(refused.violations.clone()));
             })
             .map_err(|refused| convert::refused_call(refused, "event"))?;
         let event_id = event.event_id;
-        let record = scope.core.enricher.enrich(event, property);
-        let mut appended = scope.core.log.append(&[record], now_us, until).await?;
+        let mut records = Records::with_capacity(1);
+        records.push(&scope.core.enricher.enrich(event, property), now_us);
+        let mut appended = scope.core.log.append(records.finish(), until).await?;
         let verdict = Verdicts::new(appended.acknowledged().await?).of_next();
         metrics::count_event(&verdict);
         match verdict {

@@ -5,12 +5,12 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::event::Verdict;
-use crate::enrich::record::Record;
 use crate::error::{ApiError, Violation};
+use crate::log::event::Records;
 use crate::log::waiting::Outcome;
 use crate::log::{Acknowledged, Appended, Until};
 use crate::metrics::VerdictCounts;
-use crate::pb::Acknowledgement;
+use crate::pb::{self, Acknowledgement};
 use crate::validate::event::{self, MAX_EVENTS, Refused};
 
 use super::scope::Scope;
@@ -53,20 +53,21 @@ impl Pending {
             return Err(ApiError::invalid("events", fault));
         }
         let now_us = Timestamp::now().as_microsecond();
-        let mut records: Vec<Record> = Vec::with_capacity(encoded_events.len());
+        let mut records = Records::with_capacity(encoded_events.len());
+        let mut unusual = pb::Event::default();
         let mut events = Vec::with_capacity(encoded_events.len());
         for encoded in encoded_events {
-            match event::decode(encoded, property, now_us) {
+            match event::decode(&encoded, &mut unusual, property, now_us) {
                 Ok(event) => {
                     events.push(Ok(event.event_id));
-                    records.push(scope.core.enricher.enrich(event, property));
+                    records.push(&scope.core.enricher.enrich(event, property), now_us);
                 }
                 Err(refused) => events.push(Err(refused)),
             }
         }
         let appended = match records.is_empty() {
             true => None,
-            false => Some(scope.core.log.append(&records, now_us, until).await?),
+            false => Some(scope.core.log.append(records.finish(), until).await?),
         };
         Ok(Self { events, appended })
     }

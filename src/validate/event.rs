@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use prost::Message;
 use uuid::Uuid;
@@ -14,6 +13,7 @@ use crate::enrich::{ip, language, page, screen};
 use crate::error::Violation;
 use crate::pb;
 
+use super::fields::EventFields;
 use super::properties_json;
 use super::rules::{Violations, decoding_fault, excerpt};
 
@@ -39,26 +39,38 @@ pub struct Refused {
 }
 
 /// Decodes and validates one event of a batch.
-pub fn decode(encoded: Bytes, property: &Property, now_us: i64) -> Result<Event, Refused> {
-    match pb::Event::decode(encoded) {
-        Ok(event) => validate(event, property, now_us),
-        Err(error) => Err(Refused {
-            event_id: None,
-            violations: vec![decoding_fault(&error)],
-        }),
+///
+/// `unusual` is room for the event in the rare case that it cannot be borrowed from its bytes.
+pub fn decode<'a>(
+    encoded: &'a [u8],
+    unusual: &'a mut pb::Event,
+    property: &Property,
+    now_us: i64,
+) -> Result<Event<'a>, Refused> {
+    if let Some(fields) = EventFields::read(encoded) {
+        return validate(fields, property, now_us);
     }
+    *unusual = pb::Event::decode(encoded).map_err(|error| Refused {
+        event_id: None,
+        violations: vec![decoding_fault(&error)],
+    })?;
+    validate(unusual.into(), property, now_us)
 }
 
 /// Validates one event. `now_us` is the time of its arrival, in microseconds since 1970.
-pub fn validate(event: pb::Event, property: &Property, now_us: i64) -> Result<Event, Refused> {
+pub fn validate<'a>(
+    event: EventFields<'a>,
+    property: &Property,
+    now_us: i64,
+) -> Result<Event<'a>, Refused> {
     let mut violations = Violations::default();
     let v = &mut violations;
 
     let is_given = |text: &str| !text.trim().is_empty();
-    let is_somebody = is_given(&event.visitor_id) || is_given(&event.user_id);
-    let has_page = is_given(&event.page);
+    let is_somebody = is_given(event.visitor_id) || is_given(event.user_id);
+    let has_page = is_given(event.page);
 
-    let sent_id = event_id(&event.event_id, v);
+    let sent_id = event_id(event.event_id, v);
     let event_id = sent_id.unwrap_or_else(Uuid::now_v7);
     let time_us = event_time_us(event.time, event_id, property, now_us, v);
     let name = v.text("name", event.name, 1, 128);
@@ -70,15 +82,11 @@ pub fn validate(event: pb::Event, property: &Property, now_us: i64) -> Result<Ev
     }
 
     let page = v.text("page", event.page, 0, 2_048);
-    if !has_page && name.as_deref() == Some(PAGE_VIEW) {
+    if !has_page && name == Some(PAGE_VIEW) {
         v.add("page", "0 bytes, need 1–2048 for a page_view");
     }
-    let tags_of_page = page
-        .as_deref()
-        .map(page::raw_query)
-        .filter(|query| !query.is_empty());
-    let page_query = tags_of_page.map(Into::into);
-    let page = page.and_then(|raw| match page::split(&raw) {
+    let page_query = page.map(page::raw_query).filter(|query| !query.is_empty());
+    let page = page.and_then(|raw| match page::split(raw) {
         Ok(page) => Some(page),
         Err(error) => {
             v.add("page", error.to_string());
@@ -91,12 +99,10 @@ pub fn validate(event: pb::Event, property: &Property, now_us: i64) -> Result<Ev
     let ip_address = ip_address(v.text("ip_address", event.ip_address, 0, 64), v);
     // What browsers fill in by themselves is dropped when it makes no sense, and the event kept.
     let language = v.text("language", event.language, 0, 128);
-    let language = language
-        .and_then(|header| language::primary(&header))
-        .map(Into::into);
+    let language = language.and_then(language::primary).map(Into::into);
     let screen = v.text("screen", event.screen, 0, 32);
     let screen = screen
-        .and_then(|size| screen::parse(&size))
+        .and_then(screen::parse)
         .map(|size| size.to_string().into());
     let duration_ms = event
         .duration
@@ -115,7 +121,7 @@ pub fn validate(event: pb::Event, property: &Property, now_us: i64) -> Result<Ev
         event_id: sent_id,
         violations,
     };
-    let (Some(name), Some(visitor_id)) = (name, visitor_id.or_else(|| user_id.clone())) else {
+    let (Some(name), Some(visitor_id)) = (name, visitor_id.or(user_id)) else {
         return Err(refused(violations.finish(()).err().unwrap_or_default()));
     };
     violations
@@ -242,9 +248,9 @@ fn micros(time: &prost_types::Timestamp) -> Option<i64> {
         .checked_add(i64::from(time.nanos) / 1_000)
 }
 
-fn ip_address(text: Option<Box<str>>, v: &mut Violations) -> Option<IpAddr> {
+fn ip_address(text: Option<&str>, v: &mut Violations) -> Option<IpAddr> {
     let text = text?;
-    let parsed = ip::parse(&text);
+    let parsed = ip::parse(text);
     if parsed.is_none() {
         v.add("ip_address", "not an IPv4 or IPv6 address");
     }
@@ -280,7 +286,7 @@ fn scroll_bp(percent: f64, v: &mut Violations) -> Option<i16> {
     Some((percent * 100.0).round() as i16)
 }
 
-fn labels(field: &str, labels: Vec<String>, v: &mut Violations) -> Vec<Box<str>> {
+fn labels<'a>(field: &str, mut labels: Vec<&'a str>, v: &mut Violations) -> Vec<&'a str> {
     if labels.len() > MAX_LABELS {
         v.add(
             field,
@@ -288,10 +294,10 @@ fn labels(field: &str, labels: Vec<String>, v: &mut Violations) -> Vec<Box<str>>
         );
         return Vec::new();
     }
-    let mut kept: Vec<Box<str>> = Vec::with_capacity(labels.len());
-    for (place, label) in labels.into_iter().enumerate() {
+    let mut kept = 0;
+    for place in 0..labels.len() {
         let fault_field = || format!("{field}[{place}]");
-        let trimmed = label.trim();
+        let trimmed = labels[place].trim();
         if trimmed.is_empty() || trimmed.len() > LABEL_BYTES {
             v.add(
                 fault_field(),
@@ -299,9 +305,11 @@ fn labels(field: &str, labels: Vec<String>, v: &mut Violations) -> Vec<Box<str>>
             );
         } else if trimmed.contains('\0') {
             v.add(fault_field(), "contains a NUL character");
-        } else if !kept.iter().any(|known| &**known == trimmed) {
-            kept.push(trimmed.into());
+        } else if !labels[..kept].contains(&trimmed) {
+            labels[kept] = trimmed;
+            kept += 1;
         }
     }
-    kept
+    labels.truncate(kept);
+    labels
 }

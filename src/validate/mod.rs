@@ -3,6 +3,7 @@
 
 pub mod dead_letters;
 pub mod event;
+pub mod fields;
 pub mod filter;
 pub mod page_token;
 pub mod properties_json;

@@ -80,7 +80,7 @@ pub fn update(
 
 fn settings(property: pb::Property, v: &mut Violations) -> PropertySettings {
     let defaults = PropertySettings::default();
-    let display_name = v.text("property.display_name", property.display_name, 0, 128);
+    let display_name = v.text("property.display_name", &property.display_name, 0, 128);
     let time_zone = match property.time_zone.as_str() {
         "" => defaults.time_zone,
         name => {
@@ -203,7 +203,7 @@ pub fn create_key(
         v.add("property", "is not the name of a property");
     }
     let label = v
-        .text("label", request.label, 0, 128)
+        .text("label", &request.label, 0, 128)
         .map(Into::into)
         .unwrap_or_default();
     violations.finish_call((kind.unwrap_or(KeyKind::Write), property, label))

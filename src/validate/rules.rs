@@ -48,13 +48,13 @@ impl Violations {
     }
 
     /// Trims `text` and checks its length; empty text is `None` where `min_bytes` is 0.
-    pub fn text(
+    pub fn text<'t>(
         &mut self,
         field: &str,
-        text: String,
+        text: &'t str,
         min_bytes: usize,
         max_bytes: usize,
-    ) -> Option<Box<str>> {
+    ) -> Option<&'t str> {
         let trimmed = text.trim();
         if trimmed.len() < min_bytes || trimmed.len() > max_bytes {
             let need = match min_bytes {
@@ -64,24 +64,17 @@ impl Violations {
             self.add(field, format!("{} bytes, need {need}", trimmed.len()));
             return None;
         }
-        if trimmed.contains('\0') {
+        if trimmed.as_bytes().contains(&0) {
             self.add(field, "contains a NUL character");
             return None;
         }
-        if trimmed.is_empty() {
-            return None;
-        }
-        Some(if trimmed.len() == text.len() {
-            text.into()
-        } else {
-            trimmed.into()
-        })
+        (!trimmed.is_empty()).then_some(trimmed)
     }
 
     /// Like [`Self::text`] for an id: placeholders are refused.
-    pub fn id(&mut self, field: &str, text: String, max_bytes: usize) -> Option<Box<str>> {
+    pub fn id<'t>(&mut self, field: &str, text: &'t str, max_bytes: usize) -> Option<&'t str> {
         let id = self.text(field, text, 0, max_bytes)?;
-        if is_placeholder(&id) {
+        if is_placeholder(id) {
             self.add(
                 field,
                 format!("`{id}` is a placeholder, need a real id or nothing"),

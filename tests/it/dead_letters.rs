@@ -8,7 +8,8 @@ use tallymark::domain::property::{Property, Retention};
 use tallymark::enrich::Enricher;
 use tallymark::enrich::ip::IpPolicy;
 use tallymark::log::disk::Settings;
-use tallymark::log::{Log, Until, event};
+use tallymark::log::event::Records;
+use tallymark::log::{Log, Until};
 use tallymark::pb;
 use tallymark::pb::ingest_service_client::IngestServiceClient;
 use tallymark::validate::event::validate;
@@ -228,9 +229,11 @@ async fn records_that_this_version_cannot_read_are_letters_and_hold_up_nothing()
     let now_us = jiff::Timestamp::now().as_microsecond();
     let enricher = Enricher::new(16, None);
     let readable = |visitor: &str| {
-        let event = validate(page_view(visitor, "/"), &property, now_us).expect("valid");
-        let record = enricher.enrich(event, &property);
-        Bytes::from(event::encode(&record, now_us, Vec::new()))
+        let mut event = page_view(visitor, "/");
+        let event = validate((&mut event).into(), &property, now_us).expect("valid");
+        let mut records = Records::with_capacity(1);
+        records.push(&enricher.enrich(event, &property), now_us);
+        records.finish().remove(0)
     };
     let torn = |record: Bytes| record.slice(..record.len() - 3);
     let records = vec![
@@ -245,10 +248,7 @@ async fn records_that_this_version_cannot_read_are_letters_and_hold_up_nothing()
     std::fs::create_dir_all(&directory).expect("a directory");
     let settings = Settings::of_size(64 << 20, 1 << 20);
     let (log, _) = Log::open(&directory, settings, Duration::from_secs(1)).expect("a log");
-    let mut appended = log
-        .append_records(records, Until::Logged)
-        .await
-        .expect("room");
+    let mut appended = log.append(records, Until::Logged).await.expect("room");
     appended.acknowledged().await.expect("it is written");
     log.close().await;
     drop(log);
