@@ -24,3 +24,8 @@ create table dead_letters (
 );
 
 create index dead_letters_property_no_key on dead_letters (property_no, dead_letter_no);
+
+-- Records of a log may outlive their property, if the database is restored from an older copy: they
+-- are refused, and do not become another property's. Checked once a visitor or user, not an event.
+alter table visitors add foreign key (property_no) references properties (property_no);
+alter table users add foreign key (property_no) references properties (property_no);

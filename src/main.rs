@@ -2,11 +2,21 @@
 
 use std::process::ExitCode;
 
-/// An event is many small texts: with the C library's allocator a third of the work on it is malloc.
+/// An event is many small texts: with the C library's allocator a third of the work on it is malloc
+/// (docs/adr/0010-mimalloc.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    tallymark::cli::run().await
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("tallymark: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(tallymark::cli::run());
+    // Who is asked to stop while it reads a large log does not wait until it is read.
+    runtime.shutdown_background();
+    code
 }

@@ -128,6 +128,7 @@ impl Ids {
                         &[(&property_no, Type::INT4), (&count, Type::INT8)],
                     )
                     .await?;
+                // Without the property the visitors are refused.
                 let first: i64 = taken.first().map_or(1, |row| row.get(0));
                 client
                     .query_typed(

@@ -3,7 +3,7 @@
 //! Several run side by side: while the database writes the batch of one, another prepares the next.
 //!
 //! ```text
-//!  log ──▶ feed ──▶ batch ──▶ numbers ──▶ rows ──▶ begin · COPY events · position · commit
+//!  log ──▶ feed ──▶ batch ──▶ numbers ──▶ rows ──▶ begin · position · COPY events · commit
 //!          count,   dedupe    dictionaries,        (on conflict: COPY staging · merge)
 //!          bytes,             visitors, users
 //!          age                                     refused? halves; one alone → dead letter

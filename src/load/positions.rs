@@ -94,20 +94,40 @@ pub async fn load(pool: &Pool, log: &Log) -> Result<Progress, PositionError> {
         Some(rows) => rows.map_err(StoreError::from)?,
         None => return Err(StoreError::TimedOut.into()),
     };
-    let number = |row: &tokio_postgres::Row, column| {
-        u64::try_from(row.get::<_, i64>(column)).unwrap_or_default()
-    };
-    let ranges = rows.iter().map(|row| (number(row, 0), number(row, 1)));
-    let progress = progress(ranges.collect(), log.usage())?;
+    let progress = progress(ranges(&rows).collect(), log.usage(), log.is_new())?;
     if rows.is_empty() && progress.low() > 0 {
         // So that it is known what is loaded even if the first batches are not committed in order.
-        merge(pool, log.id(), progress.low()).await?;
+        let client = pool.get().await.map_err(StoreError::from)?;
+        note(&client, log.id(), progress.low())
+            .await
+            .map_err(StoreError::from)?;
     }
     Ok(progress)
 }
 
-fn progress(ranges: Vec<(u64, u64)>, usage: Usage) -> Result<Progress, Mismatch> {
-    if ranges.is_empty() {
+/// Notes that everything before a record is loaded.
+async fn note(
+    client: &tokio_postgres::Client,
+    log_id: Uuid,
+    low: u64,
+) -> Result<(), tokio_postgres::Error> {
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&log_id, Type::UUID), (&number(low), Type::INT8)];
+    client
+        .execute_typed(include_str!("sql/merge_positions.sql"), &parameters)
+        .await
+        .map(drop)
+}
+
+fn ranges(rows: &[tokio_postgres::Row]) -> impl Iterator<Item = (u64, u64)> {
+    let number = |row: &tokio_postgres::Row, column| {
+        u64::try_from(row.get::<_, i64>(column)).unwrap_or_default()
+    };
+    rows.iter().map(move |row| (number(row, 0), number(row, 1)))
+}
+
+fn progress(ranges: Vec<(u64, u64)>, usage: Usage, log_is_new: bool) -> Result<Progress, Mismatch> {
+    if ranges.is_empty() && (log_is_new || usage.oldest == 0) {
         // A log that this database never met.
         return Ok(Progress::new(usage.oldest));
     }
@@ -180,29 +200,50 @@ pub async fn keep(pool: Pool, feed: Feed, stop: CancellationToken) {
             merged = merging => merged,
             () = stop.cancelled() => return,
         };
-        if let Err(error) = merged {
-            // The loaders say loudly what is wrong with the database.
-            debug!(error = causes(&error), "loaded ranges could not be merged");
-            continue;
+        match merged {
+            Ok(stored) if stored < low => {
+                // After a fail-over to a standby that was behind, or a power failure of a database
+                // that commits without fsync. The log still has it: the next start loads it again.
+                error!(
+                    stored,
+                    loaded = low,
+                    "the database has forgotten events that it had committed"
+                );
+                return;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                // The loaders say loudly what is wrong with the database.
+                debug!(error = causes(&error), "loaded ranges could not be merged");
+                continue;
+            }
         }
-        kept = Some(low);
-        if let Err(error) = feed.log().trim(low).await {
-            warn!(%error, "the log could not be trimmed");
+        match feed.log().trim(low).await {
+            Ok(_) => kept = Some(low),
+            Err(error) => warn!(%error, "the log could not be trimmed"),
         }
     }
 }
 
-async fn merge(pool: &Pool, log_id: Uuid, low: u64) -> Result<(), StoreError> {
+/// Merges the ranges before `low`, if the database has all of them; says up to where it has.
+async fn merge(pool: &Pool, log_id: Uuid, low: u64) -> Result<u64, StoreError> {
     let client = pool.get().await?;
     let merging = pool::bounded(client, PATIENCE, async |client| {
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-            [(&log_id, Type::UUID), (&number(low), Type::INT8)];
-        client
-            .execute_typed(include_str!("sql/merge_positions.sql"), &parameters)
-            .await
+        let id: [(&(dyn ToSql + Sync), Type); 1] = [(&log_id, Type::UUID)];
+        let rows = client
+            .query_typed(include_str!("sql/select_positions.sql"), &id)
+            .await?;
+        let mut stored = Progress::new(0);
+        for (first, next) in ranges(&rows) {
+            stored.add(first..next);
+        }
+        if stored.low() >= low {
+            note(client, log_id, low).await?;
+        }
+        Ok::<_, tokio_postgres::Error>(stored.low())
     });
     match merging.await {
-        Some(merged) => merged.map(drop).map_err(StoreError::from),
+        Some(merged) => merged.map_err(StoreError::from),
         // The next tick tries again.
         None => Err(StoreError::TimedOut),
     }
@@ -223,12 +264,19 @@ mod tests {
 
     #[test]
     fn a_log_that_the_database_never_met_is_loaded_from_its_oldest_record_on() {
-        assert_eq!(progress(vec![], usage(7, 9)), Ok(Progress::new(7)));
+        assert_eq!(progress(vec![], usage(7, 9), true), Ok(Progress::new(7)));
+        assert_eq!(progress(vec![], usage(0, 9), false), Ok(Progress::new(0)));
+        // One that it should have met: the database is another, or was restored from before.
+        let other_database = Mismatch::DatabaseIsOlder {
+            loaded: 0,
+            oldest: 7,
+        };
+        assert_eq!(progress(vec![], usage(7, 9), false), Err(other_database));
     }
 
     #[test]
     fn what_other_loaders_finished_is_not_loaded_again() {
-        let progress = progress(vec![(0, 5), (8, 9)], usage(3, 12)).expect("they fit");
+        let progress = progress(vec![(0, 5), (8, 9)], usage(3, 12), false).expect("they fit");
         assert_eq!(progress.gap(0), 5..8);
         assert_eq!(progress.gap(8), 9..u64::MAX);
     }
@@ -239,11 +287,17 @@ mod tests {
             loaded: 9,
             logged: 8,
         };
-        assert_eq!(progress(vec![(0, 3), (5, 9)], usage(0, 8)), Err(older_log));
+        assert_eq!(
+            progress(vec![(0, 3), (5, 9)], usage(0, 8), false),
+            Err(older_log)
+        );
         let older_database = Mismatch::DatabaseIsOlder {
             loaded: 3,
             oldest: 4,
         };
-        assert_eq!(progress(vec![(0, 3)], usage(4, 8)), Err(older_database));
+        assert_eq!(
+            progress(vec![(0, 3)], usage(4, 8), false),
+            Err(older_database)
+        );
     }
 }

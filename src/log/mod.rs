@@ -12,10 +12,13 @@ pub mod disk;
 pub mod event;
 pub mod waiting;
 
-use std::fs::File;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +28,7 @@ use uuid::Uuid;
 
 use crate::error::ApiError;
 
-use self::disk::{AppendError, Appending, OpenError, Recovered, Settings, Usage};
+use self::disk::{AppendError, Appending, OWNER_ONLY, OpenError, Recovered, Settings, Usage};
 use self::waiting::{Outcome, Waiting};
 
 /// The log of a service.
@@ -36,6 +39,10 @@ pub struct Log {
     waiting: Arc<Waiting>,
     urgent: Arc<Notify>,
     commit_patience: Duration,
+    /// Whether the last write succeeded.
+    is_writable: Arc<AtomicBool>,
+    /// Whether its name was made up just now.
+    is_new: bool,
 }
 
 /// What an append waits for.
@@ -50,11 +57,19 @@ pub enum Until {
 /// Events that were appended and are not acknowledged yet.
 #[derive(Debug)]
 pub struct Appended {
+    parts: VecDeque<Part>,
+    /// Of the parts that are committed.
+    outcomes: Vec<Outcome>,
+    give_up_at: Instant,
+    is_writable: Arc<AtomicBool>,
+}
+
+/// Records that are written together.
+#[derive(Debug)]
+struct Part {
     /// `None` once they are in the log.
     appending: Option<Appending>,
     committed: Option<oneshot::Receiver<Vec<Outcome>>>,
-    commit_patience: Duration,
-    give_up_at: Option<Instant>,
 }
 
 /// What an acknowledgement says.
@@ -78,9 +93,12 @@ impl Log {
     ) -> Result<(Self, Recovered), OpenError> {
         // Locks, so that two servers do not both make up a name.
         let (disk, recovered) = disk::Log::open(&directory.join("segments"), settings)?;
+        let (id, is_new) = read_or_make_id(directory)?;
         let log = Self {
             disk,
-            id: read_or_make_id(directory)?,
+            id,
+            is_new,
+            is_writable: Arc::new(AtomicBool::new(true)),
             waiting: Arc::default(),
             urgent: Arc::default(),
             commit_patience,
@@ -93,9 +111,37 @@ impl Log {
         self.id
     }
 
+    /// Whether its name was made up when it was opened, so that no database can know it.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// Appends records of events ([`event::Records`]), in order. Waits while more than the log's queue
-    /// holds are under way.
-    pub async fn append(&self, records: Vec<Bytes>, until: Until) -> Result<Appended, ApiError> {
+    /// holds are under way. Those of one call need not be safe together.
+    pub async fn append(
+        &self,
+        mut records: Vec<Bytes>,
+        until: Until,
+    ) -> Result<Appended, ApiError> {
+        let mut appended = Appended {
+            parts: VecDeque::new(),
+            outcomes: Vec::new(),
+            give_up_at: Instant::now() + self.commit_patience,
+            is_writable: Arc::clone(&self.is_writable),
+        };
+        loop {
+            // Nearly always all of them: only JSON can be much longer than what it came in.
+            let rest = records.split_off(self.disk.group_of(&records));
+            let part = self.append_group(records, until).await;
+            appended.parts.push_back(part.map_err(api_error)?);
+            if rest.is_empty() {
+                return Ok(appended);
+            }
+            records = rest;
+        }
+    }
+
+    async fn append_group(&self, records: Vec<Bytes>, until: Until) -> Result<Part, AppendError> {
         let (announce, committed) = match until {
             Until::Logged => (None, None),
             Until::Committed => {
@@ -109,13 +155,16 @@ impl Log {
                 (Some(announce), Some(committed))
             }
         };
-        let appending = self.disk.begin_append(records, announce).await;
-        Ok(Appended {
-            appending: Some(appending.map_err(api_error)?),
+        let appending = self.disk.begin_append(records, announce).await?;
+        Ok(Part {
+            appending: Some(appending),
             committed,
-            commit_patience: self.commit_patience,
-            give_up_at: None,
         })
+    }
+
+    /// Whether events are taken: it has room, and the last write succeeded.
+    pub fn takes_events(&self) -> bool {
+        self.check_room().is_ok() && self.is_writable.load(Ordering::Relaxed)
     }
 
     /// Whether an event has room; to be asked before any work is spent on it.
@@ -191,20 +240,25 @@ const HEADROOM_BYTES: u64 = 64 << 10;
 impl Appended {
     /// Waits for what the append was asked to wait for. Dropping the future loses nothing.
     pub async fn acknowledged(&mut self) -> Result<Acknowledged, ApiError> {
-        if let Some(appending) = &mut self.appending {
-            appending.safe().await.map_err(api_error)?;
-            self.appending = None;
+        for part in &mut self.parts {
+            if let Some(appending) = &mut part.appending {
+                let safe = appending.safe().await;
+                self.is_writable.store(safe.is_ok(), Ordering::Relaxed);
+                safe.map_err(api_error)?;
+                part.appending = None;
+            }
         }
-        let Some(committed) = &mut self.committed else {
-            return Ok(Acknowledged::Logged);
-        };
-        let give_up_at = *self
-            .give_up_at
-            .get_or_insert_with(|| Instant::now() + self.commit_patience);
-        match tokio::time::timeout_at(give_up_at, committed).await {
-            Ok(Ok(outcomes)) => Ok(Acknowledged::Committed(outcomes)),
-            Ok(Err(_)) | Err(_) => Ok(Acknowledged::Unconfirmed),
+        while let Some(part) = self.parts.front_mut() {
+            let Some(committed) = &mut part.committed else {
+                return Ok(Acknowledged::Logged);
+            };
+            match tokio::time::timeout_at(self.give_up_at, committed).await {
+                Ok(Ok(outcomes)) => self.outcomes.extend(outcomes),
+                Ok(Err(_)) | Err(_) => return Ok(Acknowledged::Unconfirmed),
+            }
+            self.parts.pop_front();
         }
+        Ok(Acknowledged::Committed(std::mem::take(&mut self.outcomes)))
     }
 }
 
@@ -216,7 +270,7 @@ fn api_error(error: AppendError) -> ApiError {
             tracing::error!(%error, "events cannot be logged");
             ApiError::LogUnavailable
         }
-        // A message is smaller than a group, so this is a fault of ours.
+        // An event is smaller than a group, so this is a fault of ours.
         AppendError::TooLarge { .. } => {
             tracing::error!(%error, "events cannot be logged");
             ApiError::Internal
@@ -225,22 +279,30 @@ fn api_error(error: AppendError) -> ApiError {
 }
 
 /// The log's name, made up if it has none.
-fn read_or_make_id(directory: &Path) -> io::Result<Uuid> {
+fn read_or_make_id(directory: &Path) -> io::Result<(Uuid, bool)> {
     let path = directory.join("id");
     match std::fs::read_to_string(&path) {
-        Ok(text) => Uuid::try_parse(text.trim()).map_err(|_| {
-            let fault = format!("{} does not hold a UUID", path.display());
-            io::Error::new(io::ErrorKind::InvalidData, fault)
-        }),
+        Ok(text) => {
+            let id = Uuid::try_parse(text.trim()).map_err(|_| {
+                let fault = format!("{} does not hold a UUID", path.display());
+                io::Error::new(io::ErrorKind::InvalidData, fault)
+            })?;
+            Ok((id, false))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let id = Uuid::now_v7();
             let unfinished = directory.join("id.new");
-            let mut file = File::create(&unfinished)?;
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .mode(OWNER_ONLY)
+                .open(&unfinished)?;
             writeln!(file, "{id}")?;
             file.sync_all()?;
             std::fs::rename(unfinished, path)?;
             File::open(directory)?.sync_all()?;
-            Ok(id)
+            Ok((id, true))
         }
         Err(error) => Err(error),
     }

@@ -65,7 +65,7 @@ pub async fn run(
             () = draining.cancelled() => break,
         }
         let now = Able {
-            ingest: log.check_room().is_ok(),
+            ingest: log.takes_events(),
             answer: answers(&pool).await,
         };
         if before == Some(now) || draining.is_cancelled() {

@@ -97,9 +97,13 @@ impl IngestService for Ingest {
         let settled = stream.settle_all().await;
         match received {
             Ok(()) => settled?,
-            Err(Some(status)) => return Err(status),
+            Err(Some(status)) => {
+                // Who is told of a bad message takes those before it for stored.
+                settled?;
+                return Err(status);
+            }
             Err(None) => {
-                let acknowledged_events = stream.summary.settled();
+                let acknowledged_events = stream.summary.acknowledged();
                 let error = ApiError::StreamCutShort {
                     acknowledged_events,
                 };
@@ -130,7 +134,7 @@ impl EventStream {
     async fn append(&mut self, batch: StreamBatch, scope: &Scope) -> Result<(), ApiError> {
         let pending = Pending::new(scope, batch.events, batch.acknowledgement).await?;
         self.pending.push_back(pending);
-        if self.pending.len() >= MAX_PENDING {
+        while self.pending.len() >= MAX_PENDING || !intake::has_room(self.pending.iter()) {
             self.settle_one().await?;
         }
         Ok(())

@@ -27,11 +27,30 @@ pub fn until(acknowledgement: i32) -> Result<Until, ApiError> {
     }
 }
 
+/// Events of one call that wait for their acknowledgement at most before more are read, and refused
+/// ones among them, which take more memory; a message more may go over it.
+const MAX_PENDING_EVENTS: usize = 20_000;
+const MAX_PENDING_REFUSED: usize = 5_000;
+/// Refused events of a message whose violations are kept.
+const MAX_EXPLAINED: usize = 1_000;
+
+/// Whether more may be read of a call with these messages pending.
+pub fn has_room<'p>(pending: impl Iterator<Item = &'p Pending>) -> bool {
+    let (mut events, mut refused) = (0, 0);
+    for pending in pending {
+        events += pending.events.len();
+        refused += pending.refused;
+    }
+    events < MAX_PENDING_EVENTS && refused < MAX_PENDING_REFUSED
+}
+
 /// A message whose events are not settled yet.
 #[derive(Debug)]
 pub struct Pending {
     /// Every event, in order: its id if it was appended, else why not.
     events: Vec<Result<Uuid, Refused>>,
+    /// How many of them were refused.
+    refused: usize,
     /// `None` when all were refused.
     appended: Option<Appended>,
 }
@@ -56,20 +75,31 @@ impl Pending {
         let mut records = Records::with_capacity(encoded_events.len());
         let mut unusual = pb::Event::default();
         let mut events = Vec::with_capacity(encoded_events.len());
+        let mut refusals = 0;
         for encoded in encoded_events {
             match event::decode(&encoded, &mut unusual, property, now_us) {
                 Ok(event) => {
                     events.push(Ok(event.event_id));
                     records.push(&scope.core.enricher.enrich(event, property), now_us);
                 }
-                Err(refused) => events.push(Err(refused)),
+                Err(mut refused) => {
+                    refusals += 1;
+                    if refusals > MAX_EXPLAINED {
+                        refused.violations = Vec::new();
+                    }
+                    events.push(Err(refused));
+                }
             }
         }
         let appended = match records.is_empty() {
             true => None,
             false => Some(scope.core.log.append(records.finish(), until).await?),
         };
-        Ok(Self { events, appended })
+        Ok(Self {
+            events,
+            refused: refusals,
+            appended,
+        })
     }
 
     /// Waits for the acknowledgement. Dropping the future loses nothing.

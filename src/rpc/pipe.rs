@@ -14,17 +14,13 @@ use crate::error::ApiError;
 use crate::pb;
 
 use super::convert;
-use super::intake::Pending;
+use super::intake::{self, Pending};
 use super::scope::Scope;
 use super::stream_batch::PipeBatch;
 use super::wire_limits;
 
 /// Messages that wait for their acknowledgement at most; ingest_service.proto promises it.
 const MAX_PENDING: usize = 64;
-
-/// Failures of a message whose violations are listed at most, so that its acknowledgement stays
-/// smaller than clients accept.
-const MAX_EXPLAINED: usize = 1_000;
 
 /// The acknowledgements of a call.
 pub type Replies = Pin<Box<dyn Stream<Item = Result<pb::PipeEventsResponse, Status>> + Send>>;
@@ -79,7 +75,7 @@ impl Pipe {
                     self.end = Some(Err(ApiError::ShuttingDown.into()));
                 }
                 message = self.messages.message(),
-                    if is_reading && self.pending.len() < MAX_PENDING =>
+                    if is_reading && self.has_room() =>
                 {
                     if let Err(end) = self.take(message).await {
                         self.end = Some(end);
@@ -88,6 +84,11 @@ impl Pipe {
                 else => return self.end.replace(Ok(()))?.err().map(Err),
             }
         }
+    }
+
+    fn has_room(&self) -> bool {
+        let pending = self.pending.iter().map(|(_, pending)| pending);
+        self.pending.len() < MAX_PENDING && intake::has_room(pending)
     }
 
     /// Ends the call without the acknowledgements that are still missing.
@@ -146,9 +147,6 @@ impl Reply {
         }
         let verdict = match verdict {
             Verdict::Accepted | Verdict::Duplicate => return,
-            Verdict::Rejected(_) if response.failures.len() >= MAX_EXPLAINED => {
-                Verdict::Rejected(Vec::new())
-            }
             other => other,
         };
         let result = Some(convert::event_result(event_id, verdict));

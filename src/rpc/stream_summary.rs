@@ -12,12 +12,15 @@ const MAX_FAILURES: usize = 1_000;
 
 /// Adds up what became of a stream's events, in their order.
 #[derive(Debug, Default)]
-pub struct StreamSummary(pb::StreamEventsResponse);
+pub struct StreamSummary {
+    response: pb::StreamEventsResponse,
+    first_failure: Option<u64>,
+}
 
 impl StreamSummary {
     /// Notes what became of the next event.
     pub fn add(&mut self, event_id: Option<Uuid>, verdict: Verdict) {
-        let summary = &mut self.0;
+        let summary = &mut self.response;
         let index = summary.received;
         summary.received += 1;
         match &verdict {
@@ -32,6 +35,7 @@ impl StreamSummary {
             Verdict::Rejected(_) => summary.rejected += 1,
             Verdict::Retry => summary.retry += 1,
         }
+        self.first_failure.get_or_insert(index);
         if summary.failures.len() < MAX_FAILURES {
             let result = Some(convert::event_result(event_id, verdict));
             summary.failures.push(pb::EventFailure { index, result });
@@ -40,13 +44,14 @@ impl StreamSummary {
         }
     }
 
-    /// Events of the stream's beginning of which it is known what became of them.
-    pub fn settled(&self) -> u64 {
-        self.0.received
+    /// How many events from the stream's first on are acknowledged: those before the first that was
+    /// refused or has to be sent again, since a status does not say which that was.
+    pub fn acknowledged(&self) -> u64 {
+        self.first_failure.unwrap_or(self.response.received)
     }
 
     /// The reply.
     pub fn finish(self) -> pb::StreamEventsResponse {
-        self.0
+        self.response
     }
 }

@@ -358,3 +358,19 @@ async fn a_sender_that_waits_for_the_commit_is_told_to_retry_and_is_told_the_tru
     assert_eq!(reply.accepted + reply.duplicates, 3, "{reply:?}");
     assert_stored(&app, &events).await;
 }
+
+#[tokio::test]
+async fn what_a_database_forgets_after_its_commit_is_loaded_again() {
+    let app = TestApp::start().await;
+    app.send_new(page_views(50)).await;
+    // As a fail-over does to a standby that is behind.
+    let client = app.database.client().await;
+    client
+        .batch_execute("truncate events, log_positions")
+        .await
+        .expect("it forgets");
+    log(&app, &page_views(1)).await;
+    let database = app.end_by_itself().await;
+    let app = TestApp::start_on(database, &[]).await;
+    app.until_stored(51).await;
+}

@@ -181,3 +181,49 @@ async fn an_empty_stream_and_empty_messages_are_fine() {
         .expect("ok");
     assert_eq!(reply.into_inner(), pb::StreamEventsResponse::default());
 }
+
+#[tokio::test]
+async fn a_message_that_takes_more_room_in_the_log_than_on_the_wire_is_taken() {
+    let app = TestApp::start().await;
+    // One byte of a control character is six in JSON.
+    let control = |number: usize| pb::Event {
+        properties: Some(prost_types::Struct {
+            fields: [("k".to_owned(), "\u{1}".repeat(1_340).into())]
+                .into_iter()
+                .collect(),
+        }),
+        ..page_view(&format!("visitor-{number}"), "/")
+    };
+    let message = committed_batch((0..2_500).map(control).collect());
+    assert!(prost::Message::encoded_len(&message) < 4 << 20);
+    let reply = app
+        .ingest()
+        .stream_events(tokio_stream::iter([message]))
+        .await;
+    let summary = reply.expect("the stream ends OK").into_inner();
+    assert_eq!(summary.accepted, 2_500, "{:?}", summary.failures.first());
+}
+
+#[tokio::test]
+async fn many_refused_events_are_all_told_and_explained_as_far_as_there_is_room() {
+    let app = TestApp::start().await;
+    let bad = |_| pb::Event {
+        name: String::new(),
+        ..page_view("ada", "/")
+    };
+    let messages: Vec<_> = (0..3)
+        .map(|_| committed_batch((0..5_000).map(bad).collect()))
+        .collect();
+    let reply = app
+        .ingest()
+        .stream_events(tokio_stream::iter(messages))
+        .await;
+    let summary = reply.expect("the stream ends OK").into_inner();
+    assert_eq!((summary.received, summary.rejected), (15_000, 15_000));
+    assert_eq!(summary.failures_omitted, 14_000);
+    let explained = |failure: &pb::EventFailure| {
+        let result = failure.result.as_ref().expect("a result");
+        !result.violations.is_empty()
+    };
+    assert!(summary.failures.iter().all(explained));
+}

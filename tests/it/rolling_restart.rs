@@ -125,7 +125,7 @@ async fn a_stream_that_a_stop_ends_says_truly_how_much_of_it_is_acknowledged() {
             events: events.to_vec(),
             acknowledgement: acknowledgement.into(),
         };
-    // A rejected event has its verdict, too.
+    // A status has no room for its verdict, so it is the first that is to be sent again.
     events[3].name.clear();
     for message in [
         message(&events[..10], pb::Acknowledgement::Logged),
@@ -148,16 +148,17 @@ async fn a_stream_that_a_stop_ends_says_truly_how_much_of_it_is_acknowledged() {
     stopping.signal(Signal::TERM);
     let status = call.await.expect("no panic").expect_err("the server stops");
     assert_refused(&status, Code::Unavailable, "SHUTTING_DOWN", &[]);
-    assert_eq!(acknowledged_events(&status), Some(27), "{status:?}");
+    assert_eq!(acknowledged_events(&status), Some(3), "{status:?}");
     drop(sender);
 
     // Whoever believes it sends the rest, and nothing is missing or double.
-    let rest = message(&events[27..], pb::Acknowledgement::Committed);
+    let rest = message(&events[3..], pb::Acknowledgement::Committed);
     let reply = IngestServiceClient::new(other.serving().await)
         .stream_events(tokio_stream::iter([rest]))
         .await;
     let summary = reply.expect("the stream ends OK").into_inner();
-    assert_eq!((summary.accepted, summary.duplicates), (13, 0));
+    let counts = (summary.rejected, summary.duplicates, summary.accepted);
+    assert_eq!(counts, (1, 23, 13));
     assert_eq!(stored().await, 39);
     let (status, log) = stopping.end().await;
     assert!(status.success(), "{log}");

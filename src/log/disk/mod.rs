@@ -95,7 +95,7 @@ mod process;
 mod space_tests;
 
 pub use self::error::{AppendError, Corruption, OpenError, ReadError};
-pub use self::files::{Directory, Files, LogFile};
+pub use self::files::{Directory, Files, LogFile, OWNER_ONLY};
 pub use self::reader::{Batch, Reader};
 pub use self::recovery::Recovered;
 
@@ -274,6 +274,16 @@ impl Log {
     /// A reader whose first record is number `from`; it fails on its first read if there is none such.
     pub fn reader(&self, from: u64) -> Reader {
         Reader::new(Arc::clone(&self.shared), from)
+    }
+
+    /// How many of these records, from the first on, one append may hold; at least one.
+    pub fn group_of(&self, records: &[Bytes]) -> usize {
+        let mut bytes = 0;
+        let fits = records.iter().take_while(|record| {
+            bytes += format::framed_bytes(std::slice::from_ref(record));
+            bytes <= self.shared.settings.group_bytes
+        });
+        fits.count().max(1).min(records.len())
     }
 
     /// Payload bytes that wait for the writer, headers included.

@@ -168,6 +168,15 @@ impl TestApp {
         self.database
     }
 
+    /// Waits until the service ends though nobody asked it to, and returns its database.
+    pub async fn end_by_itself(self) -> TestDatabase {
+        let patience = std::time::Duration::from_secs(60);
+        let ended = tokio::time::timeout(patience, self.service).await;
+        let ended = ended.expect("it ends").expect("no panic");
+        ended.expect_err("it says that something is wrong");
+        self.database
+    }
+
     /// A channel that sends this key.
     pub fn with_key(&self, key: &str) -> KeyedChannel {
         InterceptedService::new(self.channel.clone(), SendKey::new(key))
