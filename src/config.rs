@@ -58,7 +58,7 @@ variables! {
     RETENTION_DAYS = "TALLYMARK_RETENTION_DAYS", "92",
         "Days that events are kept by properties that do not say: 1 to 36,500, or 0 for ever.";
     POOL_SIZE = "TALLYMARK_POOL_SIZE", "16",
-        "Questions that are worked on at once at most, each with a connection to the database, from 1 to 1,000. The service itself has four connections more.";
+        "Questions that are worked on at once at most, each with a connection to the database, from 1 to 1,000. The service itself has five connections more.";
     BATCH_EVENTS = "TALLYMARK_BATCH_EVENTS", "20000",
         "Events that are written in one transaction at most, from 1 to 100,000.";
     BATCH_BYTES = "TALLYMARK_BATCH_BYTES", "16777216",

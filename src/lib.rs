@@ -1,8 +1,10 @@
 //! Tallymark: event analytics over gRPC on PostgreSQL and TimescaleDB.
 //!
 //! ```text
-//!  RPC → auth → validate → enrich → log ──▶ loader: one transaction per batch
-//!                                             dictionaries → COPY events (on conflict: merge)
+//!  RPC → auth → validate → enrich → log (fsync) ──acknowledged──▶ caller
+//!                                    │
+//!                                    ▼ loaders: one transaction per batch
+//!                dictionaries → position → COPY events (on conflict: merge)
 //!  RPC ◀ answer ◀ query ◀────────────────── TimescaleDB
 //! ```
 //!

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::baseline;
 
 /// As the service has them.
-const LOADERS: usize = 2;
+const LOADERS: usize = 3;
 const LIMITS: BatchLimits = BatchLimits {
     max_events: 20_000,
     max_bytes: 16 << 20,

@@ -8,8 +8,8 @@ use quick_cache::unsync::Cache;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-/// Visitors that are remembered, and users. 262,144 ids of 36 bytes are about 30 MB.
-const CACHED_IDS: usize = 262_144;
+/// Visitors that a loader remembers, and users. 131,072 ids of 36 bytes are about 15 MB.
+const CACHED_IDS: usize = 131_072;
 
 /// Ids by property.
 pub type MissingIds = BTreeMap<i32, BTreeSet<String>>;

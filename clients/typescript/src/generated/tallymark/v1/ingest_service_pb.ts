@@ -373,8 +373,9 @@ export const IngestService: GenService<{
    * Stores many events over a long time. Every message carries a batch and is
    * answered by one acknowledgement, in the order of the messages.
    *
-   * At most 64 messages wait for their acknowledgement; further ones are not read
-   * until the client has taken acknowledgements (HTTP/2 flow control). The stream
+   * At most 64 messages and 20,000 events wait for their acknowledgement; further
+   * ones are not read until the client has taken acknowledgements (HTTP/2 flow
+   * control). The stream
    * ends OK after the client half-closes and everything is acknowledged. If it
    * ends otherwise, go on in a new call with the first message that was not
    * acknowledged: what the server stored of it before is recognised by event id.
