@@ -2,11 +2,6 @@
 
 use std::process::ExitCode;
 
-/// An event is many small texts: with the C library's allocator a third of the work on it is malloc
-/// (docs/adr/0010-mimalloc.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

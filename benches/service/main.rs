@@ -23,10 +23,6 @@ use tallymark::pb;
 
 use service::Service;
 
-/// As the service has it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Days of traffic, ending yesterday.
 const DAYS: u32 = 30;
 const EVENTS_PER_MESSAGE: usize = 1_000;
