@@ -42,12 +42,12 @@ impl IngestService for Ingest {
         scope.core.log.check_room()?;
         let request = request.into_inner();
         let until = intake::until(request.acknowledgement)?;
-        let mut event = request
+        let mut sent = request
             .event
             .ok_or_else(|| ApiError::invalid("event", "is absent"))?;
 
         let now_us = Timestamp::now().as_microsecond();
-        let event = event::validate((&mut event).into(), property, now_us)
+        let event = event::validate((&mut sent).into(), property, now_us)
             .inspect_err(|refused| {
                 metrics::count_event(&Verdict::Rejected(refused.violations.clone()));
             })
@@ -55,7 +55,10 @@ impl IngestService for Ingest {
         let event_id = event.event_id;
         let mut records = Records::with_capacity(1);
         records.push(&scope.core.enricher.enrich(event, property), now_us);
+        drop(sent);
         let mut appended = scope.core.log.append(records.finish(), until).await?;
+        // The log has the event, in a budget of its own.
+        scope.release_message();
         let verdict = Verdicts::new(appended.acknowledged().await?).of_next();
         metrics::count_event(&verdict);
         match verdict {
@@ -93,6 +96,8 @@ impl IngestService for Ingest {
                 break Err(Some(status));
             }
         };
+        // Nobody reads on, so nothing of it has to be kept while commits are waited for.
+        drop(batches);
         // Whatever ended the stream, what was received before is stored.
         let settled = stream.settle_all().await;
         match received {

@@ -95,6 +95,8 @@ impl Pending {
             true => None,
             false => Some(scope.core.log.append(records.finish(), until).await?),
         };
+        // The log has the records, in a budget of its own.
+        scope.release_message();
         Ok(Self {
             events,
             refused: refusals,

@@ -29,7 +29,7 @@ pub type Replies = Pin<Box<dyn Stream<Item = Result<pb::PipeEventsResponse, Stat
 pub fn replies(scope: Scope, messages: Streaming<PipeBatch>) -> Replies {
     let pipe = Pipe {
         scope,
-        messages,
+        messages: Some(messages),
         pending: VecDeque::new(),
         end: None,
     };
@@ -41,7 +41,8 @@ pub fn replies(scope: Scope, messages: Streaming<PipeBatch>) -> Replies {
 
 struct Pipe {
     scope: Scope,
-    messages: Streaming<PipeBatch>,
+    /// Dropped when they are read no further.
+    messages: Option<Streaming<PipeBatch>>,
     /// The client's number of a message, and its events.
     pending: VecDeque<(u64, Pending)>,
     /// How the call ends once everything is acknowledged; `None` while messages are read.
@@ -72,13 +73,12 @@ impl Pipe {
                     return Some(Err(self.break_off(ApiError::ShuttingDown)));
                 }
                 () = self.scope.core.draining.cancelled(), if is_reading => {
-                    self.end = Some(Err(ApiError::ShuttingDown.into()));
+                    self.stop_reading(Err(ApiError::ShuttingDown.into()));
                 }
-                message = self.messages.message(),
-                    if is_reading && self.has_room() =>
+                message = next_message(&mut self.messages), if is_reading && self.has_room() =>
                 {
                     if let Err(end) = self.take(message).await {
-                        self.end = Some(end);
+                        self.stop_reading(end);
                     }
                 }
                 else => return self.end.replace(Ok(()))?.err().map(Err),
@@ -94,8 +94,13 @@ impl Pipe {
     /// Ends the call without the acknowledgements that are still missing.
     fn break_off(&mut self, error: ApiError) -> Status {
         self.pending.clear();
-        self.end = Some(Ok(()));
+        self.stop_reading(Ok(()));
         error.into()
+    }
+
+    fn stop_reading(&mut self, end: Result<(), Status>) {
+        self.messages = None;
+        self.end = Some(end);
     }
 
     /// Appends a message's events. An error is how the call ends.
@@ -109,6 +114,15 @@ impl Pipe {
         let pending = pending.map_err(|error| Err(error.into()))?;
         self.pending.push_back((batch.message_id, pending));
         Ok(())
+    }
+}
+
+async fn next_message(
+    messages: &mut Option<Streaming<PipeBatch>>,
+) -> Result<Option<PipeBatch>, Status> {
+    match messages {
+        Some(messages) => messages.message().await,
+        None => Ok(None),
     }
 }
 

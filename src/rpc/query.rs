@@ -27,6 +27,7 @@ impl QueryService for Query {
         let scope = Scope::of(&request)?;
         let now = Timestamp::now();
         let question = question::aggregate(request.into_inner(), scope.property()?, now)?;
+        scope.release_message();
         let limit = scope.time_limit();
         let answer = within(limit, async {
             let mut session = Session::open(&scope.core.pool, limit).await?;
@@ -48,6 +49,8 @@ impl QueryService for Query {
             .ok()
             .filter(|_| text.len() == 36)
             .ok_or_else(|| ApiError::invalid("event_id", "is not a UUID of 36 characters"))?;
+        drop(text);
+        scope.release_message();
         let property_no = scope.property()?.property_no;
         let limit = scope.time_limit();
         let event = within(limit, async {
@@ -71,6 +74,7 @@ impl QueryService for Query {
         let scope = Scope::of(&request)?;
         let (question, question_hash) =
             question::list_events(request.into_inner(), scope.property()?, Timestamp::now())?;
+        scope.release_message();
         let limit = scope.time_limit();
         let page = within(limit, async {
             let mut session = Session::open(&scope.core.pool, limit).await?;

@@ -15,6 +15,8 @@ use crate::log::Log;
 use crate::query::session::TimeLimit;
 use crate::store::directory::Directory;
 
+use super::receive::received::Received;
+
 /// The parts of the service that calls use; complete once the service is ready.
 #[derive(Debug)]
 pub struct Core {
@@ -46,6 +48,8 @@ pub struct Scope {
     /// Cancelled when the service stops and waits no longer for its calls. The gate ends those that have
     /// not been answered; replies that are still being sent end themselves.
     pub cut_off: CancellationToken,
+    /// What the call's messages hold of the budget for requests.
+    received: Option<Received>,
     /// As long as this lives the call is under way, also while its replies are still being sent.
     _under_way: TaskTrackerToken,
 }
@@ -64,15 +68,28 @@ impl Scope {
             property,
             deadline,
             cut_off,
+            received: None,
             _under_way: under_way,
         }
     }
 
     /// The scope that the gate gave the request.
     pub fn of<T>(request: &Request<T>) -> Result<Self, Status> {
-        let scope = request.extensions().get::<Self>().cloned();
+        let extensions = request.extensions();
         // Every service is behind the gate, so this is a fault of ours.
-        scope.ok_or_else(|| ApiError::Internal.into())
+        let scope = extensions.get::<Self>().ok_or(ApiError::Internal)?;
+        Ok(Self {
+            received: extensions.get::<Received>().cloned(),
+            ..scope.clone()
+        })
+    }
+
+    /// Gives back what the message held of the budget for requests: to be called when it has been
+    /// dropped, before something long is waited for. The end of the call does the same.
+    pub fn release_message(&self) {
+        if let Some(received) = &self.received {
+            received.release();
+        }
     }
 
     /// The property whose events are sent or asked about.

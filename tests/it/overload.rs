@@ -1,17 +1,20 @@
 //! The service under clients that stall: its memory is bounded, and others are served.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use prost::Message;
+use tallymark::pb;
 use tallymark::pb::ingest_service_client::IngestServiceClient;
 use tallymark::rpc::wire_limits::MAX_MESSAGE_BYTES;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -31,6 +34,9 @@ const SLOW_SENDERS: u64 = 100;
 const NON_READERS: u64 = 50;
 /// Several times what a connection may have open.
 const UNREAD_CALLS: u32 = 1_000;
+
+/// For whatever must come, on a machine that is busy.
+const SOON: Duration = Duration::from_secs(60);
 
 /// As small as they may be, so that what is not in them shows.
 const RECEIVE_BYTES: u64 = 8 * MIB;
@@ -204,6 +210,61 @@ async fn a_sender_that_stalls_while_others_wait_is_told_why() {
     // What it held is free.
     drop((sender, other_sender));
     app.send_new(vec![page_view("ada", "/")]).await;
+}
+
+/// Waits until the log, which is one segment, has these words.
+async fn until_logged(app: &TestApp, words: &str) {
+    let segments = app.database.data_dir.path().join("event-log/segments");
+    let has_words = |file: std::io::Result<std::fs::DirEntry>| {
+        let bytes = std::fs::read(file.expect("a file").path()).expect("a segment");
+        bytes.windows(words.len()).any(|at| at == words.as_bytes())
+    };
+    let logged = async {
+        while !std::fs::read_dir(&segments)
+            .expect("segments")
+            .any(has_words)
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    let logged = tokio::time::timeout(SOON, logged).await;
+    logged.expect("the event is logged");
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_commits_leave_the_budget_to_others() {
+    let database = TestDatabase::create().await;
+    let forwarder = database.forwarder().await;
+    let url = database.url_through(&forwarder);
+    // Room for what one compressed message may become.
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("TALLYMARK_RECEIVE_BYTES", "8388608"),
+    ];
+    let app = TestApp::start_on(database, &variables).await;
+    forwarder.cut();
+    let client = app.ingest().send_compressed(CompressionEncoding::Gzip);
+    let mut waiting = JoinSet::new();
+
+    // As many as a stream has unacknowledged: it waits for the first, and reads no further.
+    let messages = (0..8)
+        .map(|number| committed_batch(vec![page_view("ada", &format!("/{number}-of-stream"))]));
+    let messages = tokio_stream::iter(messages.collect::<Vec<_>>()).chain(tokio_stream::pending());
+    let mut streaming = client.clone();
+    waiting.spawn(async move { streaming.stream_events(messages).await.map(drop) });
+    until_logged(&app, "/7-of-stream").await;
+    let mut calling = client.clone();
+    let event = committed(Some(page_view("bob", "/of-call")));
+    waiting.spawn(async move { calling.ingest_event(event).await.map(drop) });
+    until_logged(&app, "/of-call").await;
+
+    let mut other = client.clone();
+    let logged = pb::IngestEventRequest {
+        acknowledgement: pb::Acknowledgement::Logged.into(),
+        ..committed(Some(page_view("cy", "/")))
+    };
+    let served = other.ingest_event(logged).await;
+    served.expect("there is room");
 }
 
 #[tokio::test]

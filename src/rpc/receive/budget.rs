@@ -250,6 +250,7 @@ impl Part {
     pub fn is_waited_for(&self) -> bool {
         (self.held.small > 0 && self.budget.small.is_waited_for())
             || (self.held.large > 0 && self.budget.large.is_waited_for())
+            || (self.held.unpacked > 0 && self.budget.unpacked.is_waited_for())
     }
 }
 

@@ -7,6 +7,17 @@ use crate::rpc::wire_limits::MAX_MESSAGE_BYTES;
 
 const PREFIX_BYTES: usize = 5;
 
+/// What of the data that has come goes on together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Piece {
+    /// So many bytes of it.
+    pub bytes: usize,
+    /// What they have to be charged first.
+    pub charge: Charge,
+    /// Messages that end in it.
+    pub ended: usize,
+}
+
 /// Where in the framing a body is.
 #[derive(Debug, Default)]
 pub struct Framing {
@@ -21,51 +32,58 @@ pub struct Framing {
 }
 
 impl Framing {
-    /// Goes through data that has come; returns what the messages in it have to be charged.
-    pub fn advance(&mut self, mut data: &[u8]) -> Charge {
-        let mut charge = Charge::default();
-        while !data.is_empty() {
-            if self.missing == 0 {
-                let taken = data.len().min(PREFIX_BYTES - self.prefix_bytes);
-                let (part, rest) = data.split_at(taken);
-                self.prefix[self.prefix_bytes..self.prefix_bytes + taken].copy_from_slice(part);
-                self.prefix_bytes += taken;
-                data = rest;
-                if self.prefix_bytes < PREFIX_BYTES {
-                    break;
-                }
-                self.begin();
-                charge.add(self.begun);
-            }
-            let taken = data.len().min(self.missing);
-            self.missing -= taken;
-            data = &data[taken..];
-            if self.missing == 0 {
-                // One at a time is unpacked, so any number in one frame needs room once.
-                if self.is_compressed {
-                    charge.unpacked = MAX_MESSAGE_BYTES;
-                }
-                self.prefix_bytes = 0;
-                self.begun = Charge::default();
-            }
+    /// Goes through the next piece of data that has come. A piece is what can be charged together:
+    /// plain messages that came whole, or (a part of) one message. So whatever is charged to begin a
+    /// message, or to unpack one, is charged when the messages before it have been taken.
+    pub fn advance(&mut self, data: &[u8]) -> Piece {
+        if self.is_within_message() {
+            return self.advance_within(data);
         }
-        charge
+        let mut whole = Piece::default();
+        while let Some((prefix, after)) = data[whole.bytes..].split_first_chunk() {
+            let (is_compressed, length) = read(*prefix);
+            if is_compressed || length > after.len() {
+                break;
+            }
+            whole.bytes += PREFIX_BYTES + length;
+            whole.charge.add(charge_of(length));
+            whole.ended += 1;
+        }
+        match whole.ended {
+            0 => self.advance_within(data),
+            _ => whole,
+        }
     }
 
-    fn begin(&mut self) {
-        let [flag, length @ ..] = self.prefix;
-        let length = u32::from_be_bytes(length) as usize;
-        self.is_compressed = flag == 1;
-        self.missing = length;
-        // A message over the limit is refused by its prefix: no room is made for it.
-        let bytes = match length {
-            0..=MAX_MESSAGE_BYTES => length + PREFIX_BYTES,
-            _ => PREFIX_BYTES,
+    /// To the end of the message or of the data.
+    fn advance_within(&mut self, data: &[u8]) -> Piece {
+        let mut piece = Piece {
+            bytes: data.len().min(PREFIX_BYTES - self.prefix_bytes),
+            ..Piece::default()
         };
-        self.begun = match bytes <= SMALL_MESSAGE_BYTES {
-            true => Charge::small(bytes),
-            false => Charge::large(bytes),
-        };
+        let (of_prefix, rest) = data.split_at(piece.bytes);
+        self.prefix[self.prefix_bytes..][..of_prefix.len()].copy_from_slice(of_prefix);
+        self.prefix_bytes += of_prefix.len();
+        if self.prefix_bytes < PREFIX_BYTES {
+            return piece;
+        }
+        if !of_prefix.is_empty() {
+            (self.is_compressed, self.missing) = read(self.prefix);
+            self.begun = charge_of(self.missing);
+            piece.charge = self.begun;
+        }
+        let of_message = rest.len().min(self.missing);
+        self.missing -= of_message;
+        piece.bytes += of_message;
+        if self.missing == 0 {
+            if self.is_compressed {
+                piece.charge.unpacked = MAX_MESSAGE_BYTES;
+            }
+            piece.ended = 1;
+            self.prefix_bytes = 0;
+            self.begun = Charge::default();
+        }
+        piece
     }
 
     /// Whether the last message has begun and not ended.
@@ -76,6 +94,25 @@ impl Framing {
     /// What that message was charged.
     pub fn begun(&self) -> Charge {
         self.begun
+    }
+}
+
+/// Whether a message is compressed, and its length.
+fn read(prefix: [u8; PREFIX_BYTES]) -> (bool, usize) {
+    let [flag, length @ ..] = prefix;
+    (flag == 1, u32::from_be_bytes(length) as usize)
+}
+
+/// What a message of so many bytes is charged from its prefix on.
+fn charge_of(length: usize) -> Charge {
+    // A message over the limit is refused by its prefix: no room is made for it.
+    let bytes = match length {
+        0..=MAX_MESSAGE_BYTES => length + PREFIX_BYTES,
+        _ => PREFIX_BYTES,
+    };
+    match bytes <= SMALL_MESSAGE_BYTES {
+        true => Charge::small(bytes),
+        false => Charge::large(bytes),
     }
 }
 
@@ -96,12 +133,12 @@ mod tests {
     fn a_message_is_charged_whole_by_its_prefix() {
         let mut framing = Framing::default();
         let message = framed(0, 1_000);
-        assert_eq!(framing.advance(&message[..4]), Charge::default());
+        assert_eq!(framing.advance(&message[..4]).charge, Charge::default());
         assert!(framing.is_within_message());
-        assert_eq!(framing.advance(&message[4..5]), Charge::small(1_005));
-        assert_eq!(framing.advance(&message[5..900]), Charge::default());
+        assert_eq!(framing.advance(&message[4..5]).charge, Charge::small(1_005));
+        assert_eq!(framing.advance(&message[5..900]).charge, Charge::default());
         assert_eq!(framing.begun(), Charge::small(1_005));
-        assert_eq!(framing.advance(&message[900..]), Charge::default());
+        assert_eq!(framing.advance(&message[900..]).charge, Charge::default());
         assert_eq!(framing.begun(), Charge::default());
         assert!(!framing.is_within_message());
     }
@@ -110,10 +147,42 @@ mod tests {
     fn what_a_compressed_message_may_become_is_charged_with_its_last_byte() {
         let mut framing = Framing::default();
         let message = framed(1, 20);
-        assert_eq!(framing.advance(&message[..24]).unpacked, 0);
-        assert_eq!(framing.advance(&message[24..]).unpacked, MAX_MESSAGE_BYTES);
-        let two = [framed(1, 3), framed(1, 0)].concat();
-        assert_eq!(framing.advance(&two).unpacked, MAX_MESSAGE_BYTES);
+        assert_eq!(framing.advance(&message[..24]).charge.unpacked, 0);
+        let last = framing.advance(&message[24..]);
+        assert_eq!(last.charge.unpacked, MAX_MESSAGE_BYTES);
+    }
+
+    #[test]
+    fn plain_messages_go_on_together_and_others_alone() {
+        let data = [
+            framed(0, 100),
+            framed(0, 10),
+            framed(0, 0),
+            framed(1, 3),
+            framed(1, 0),
+            framed(0, 5),
+            framed(0, 300)[..7].to_vec(),
+        ]
+        .concat();
+        let mut framing = Framing::default();
+        let mut rest = data.as_slice();
+        let mut pieces = Vec::new();
+        while !rest.is_empty() {
+            let piece = framing.advance(rest);
+            rest = &rest[piece.bytes..];
+            pieces.push((piece.bytes, piece.charge.small, piece.charge.unpacked > 0));
+        }
+        let expected = [
+            (125, 125, false),
+            (8, 8, true),
+            (5, 5, true),
+            (10, 10, false),
+            (7, 305, false),
+        ];
+        assert_eq!(pieces, expected);
+        let end = [vec![7; 298], framed(0, 1)].concat();
+        let piece = framing.advance(&end);
+        assert_eq!((piece.bytes, piece.charge), (298, Charge::default()));
     }
 
     #[test]
@@ -121,7 +190,7 @@ mod tests {
         let begin = |length: u32| {
             let mut framing = Framing::default();
             let [a, b, c, d] = length.to_be_bytes();
-            framing.advance(&[0, a, b, c, d])
+            framing.advance(&[0, a, b, c, d]).charge
         };
         let largest = MAX_MESSAGE_BYTES as u32;
         assert_eq!(begin(largest), Charge::large(MAX_MESSAGE_BYTES + 5));
@@ -143,8 +212,12 @@ mod tests {
                 if rest.is_empty() {
                     break;
                 }
-                let (part, after) = rest.split_at(cut.min(rest.len()));
-                charged.add(framing.advance(part));
+                let (mut part, after) = rest.split_at(cut.min(rest.len()));
+                while !part.is_empty() {
+                    let piece = framing.advance(part);
+                    charged.add(piece.charge);
+                    part = &part[piece.bytes..];
+                }
                 rest = after;
             }
             prop_assert!(!framing.is_within_message());

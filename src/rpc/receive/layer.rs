@@ -8,11 +8,25 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::budget::ReceiveBudget;
-use super::metered::MeteredBody;
+use super::metered::{Messages, MeteredBody};
+use super::received::Received;
 
 /// Health and reflection are not ours: a probe is answered however much is under way, and the
 /// messages that they take are tiny.
 const METERED: &str = "/tallymark.v1.";
+
+/// The methods whose clients send any number of messages; all others take one.
+const STREAMING: [&str; 2] = [
+    "/tallymark.v1.IngestService/StreamEvents",
+    "/tallymark.v1.IngestService/PipeEvents",
+];
+
+fn messages_of(path: &str) -> Messages {
+    match STREAMING.contains(&path) {
+        true => Messages::Many,
+        false => Messages::One,
+    }
+}
 
 /// Puts the meter before every service; to be put behind the gate, which refuses calls unread.
 #[derive(Debug, Clone)]
@@ -45,12 +59,44 @@ impl<S: Service<Request<Body>>> Service<Request<Body>> for ReceiveService<S> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if !request.uri().path().starts_with(METERED) {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let path = request.uri().path();
+        if !path.starts_with(METERED) {
             return self.inner.call(request);
         }
-        let budget = &self.budget;
-        self.inner
-            .call(request.map(|body| Body::new(MeteredBody::new(body, budget))))
+        let messages = messages_of(path);
+        let received = Received::new(&self.budget);
+        request.extensions_mut().insert(received.clone());
+        let metered = |body| Body::new(MeteredBody::new(body, messages, received));
+        self.inner.call(request.map(metered))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+    use crate::pb;
+
+    #[test]
+    fn the_methods_that_stream_are_those_of_the_protocol() {
+        let files = FileDescriptorSet::decode(pb::FILE_DESCRIPTOR_SET).expect("descriptors");
+        let mut count = 0;
+        for file in files.file {
+            for service in &file.service {
+                for method in &service.method {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                    let expected = match method.client_streaming() {
+                        true => Messages::Many,
+                        false => Messages::One,
+                    };
+                    assert_eq!(messages_of(&path), expected, "{path}");
+                    count += 1;
+                }
+            }
+        }
+        assert!(count > STREAMING.len());
     }
 }

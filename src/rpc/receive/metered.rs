@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,11 +11,13 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::budget::{Part, ReceiveBudget};
+use super::budget::Part;
 use super::framing::Framing;
+use super::received::Received;
 use crate::error::ApiError;
 
-/// How long a message may take from its first byte to its last.
+/// How long a message may take from its first byte to its last; and, when a call takes one message, how
+/// long the end of the body may take after it.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// While somebody waits for budget, a message has to go on by [`PROGRESS_BYTES`] in this time.
@@ -24,19 +25,33 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// 64 KiB a second is what any link has that can send a large message within its time.
 const PROGRESS_BYTES: u64 = 64 * 1024;
 
-/// The body: passes frames on as they are, each once its messages have their share.
-pub struct MeteredBody {
-    inner: Body,
-    framing: Framing,
-    budget: State,
-    watch: SenderWatch,
-    received_bytes: u64,
+/// How many messages a client may send in a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Messages {
+    /// One, which tonic decodes and then waits for the end of the body, before it calls the handler.
+    One,
+    /// As many as it likes. Who asks for more has taken those before.
+    Many,
 }
 
-/// What the body holds, or waits for.
+/// The body: passes data on as it is, each piece once its messages have their share.
+pub struct MeteredBody {
+    inner: Body,
+    messages: Messages,
+    framing: Framing,
+    received: Received,
+    state: State,
+    /// What has come of a frame and was not passed on.
+    rest: Bytes,
+    watch: SenderWatch,
+    received_bytes: u64,
+    ended_messages: usize,
+}
+
+/// What the body is doing.
 enum State {
-    Holds(Part),
-    /// A frame has come that there was no budget for.
+    Passes,
+    /// It has a piece that there was no budget for.
     Waits(Pin<Box<dyn Future<Output = Option<Part>> + Send>>, Bytes),
     /// It ended with an error, and holds nothing.
     Failed,
@@ -44,18 +59,28 @@ enum State {
 
 impl MeteredBody {
     /// Meters a body.
-    pub fn new(inner: Body, budget: &Arc<ReceiveBudget>) -> Self {
+    pub fn new(inner: Body, messages: Messages, received: Received) -> Self {
         Self {
             inner,
+            messages,
             framing: Framing::default(),
-            budget: State::Holds(budget.part()),
+            received,
+            state: State::Passes,
+            rest: Bytes::new(),
             watch: SenderWatch::default(),
             received_bytes: 0,
+            ended_messages: 0,
         }
     }
 
+    /// Whether the one message of a call has come.
+    fn is_complete(&self) -> bool {
+        self.messages == Messages::One && self.ended_messages > 0
+    }
+
     fn fail(&mut self, error: ApiError) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        self.budget = State::Failed;
+        self.state = State::Failed;
+        self.received.close();
         Poll::Ready(Some(Err(error.into())))
     }
 }
@@ -69,53 +94,72 @@ impl http_body::Body for MeteredBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
-        match &mut this.budget {
-            State::Holds(part) => {
-                // Whoever asks for more has taken every message that is complete.
-                part.shrink_to(this.framing.begun());
-                let frame = match Pin::new(&mut this.inner).poll_frame(context) {
-                    Poll::Ready(frame) => frame,
-                    Poll::Pending if !this.framing.is_within_message() => {
-                        this.watch.begun = None;
-                        return Poll::Pending;
-                    }
-                    Poll::Pending => {
-                        let is_waited_for = part.is_waited_for();
-                        ready!(this.watch.poll(this.received_bytes, is_waited_for, context));
-                        return this.fail(ApiError::SenderTooSlow);
-                    }
-                };
-                let data = match frame.map(|frame| frame.map(Frame::into_data)) {
-                    Some(Ok(Ok(data))) => data,
-                    Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(frame))),
-                    Some(Err(status)) => return Poll::Ready(Some(Err(status))),
-                    None => return Poll::Ready(None),
-                };
-                this.received_bytes += data.len() as u64;
-                let was_within = this.framing.is_within_message();
-                let charge = this.framing.advance(&data);
-                if !charge.is_zero() || !was_within {
+        match &mut this.state {
+            State::Passes => {
+                if this.messages == Messages::Many {
+                    // Whoever asks for more has taken every message that is complete.
+                    this.received.release();
+                }
+                if this.rest.is_empty() {
+                    let frame = match Pin::new(&mut this.inner).poll_frame(context) {
+                        Poll::Ready(frame) => frame,
+                        Poll::Pending
+                            if !this.framing.is_within_message() && !this.is_complete() =>
+                        {
+                            this.watch.begun = None;
+                            return Poll::Pending;
+                        }
+                        Poll::Pending => {
+                            let is_waited_for = this.received.is_waited_for();
+                            ready!(this.watch.poll(this.received_bytes, is_waited_for, context));
+                            return this.fail(ApiError::SenderTooSlow);
+                        }
+                    };
+                    let data = match frame.map(|frame| frame.map(Frame::into_data)) {
+                        Some(Ok(Ok(data))) if !data.is_empty() => data,
+                        Some(Ok(Ok(nothing))) => {
+                            return Poll::Ready(Some(Ok(Frame::data(nothing))));
+                        }
+                        Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(frame))),
+                        Some(Err(status)) => return Poll::Ready(Some(Err(status))),
+                        None => return Poll::Ready(None),
+                    };
+                    this.received_bytes += data.len() as u64;
+                    this.rest = data;
+                }
+                let has_more = this.is_complete();
+                if !this.framing.is_within_message() {
                     // Another message: its time has not begun.
                     this.watch.begun = None;
                 }
-                if part.try_grow(charge) {
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                let piece = this.framing.advance(&this.rest);
+                this.ended_messages += piece.ended;
+                if has_more || (this.is_complete() && this.ended_messages > 1) {
+                    let fault = "more than one message in a call that takes one".to_owned();
+                    return this.fail(ApiError::MalformedMessage(fault));
                 }
-                let State::Holds(part) = std::mem::replace(&mut this.budget, State::Failed) else {
-                    unreachable!("it was matched above");
-                };
-                this.budget = State::Waits(Box::pin(part.grow(charge)), data);
+                let data = this.rest.split_to(piece.bytes);
+                match this.received.try_grow(piece.charge, this.framing.begun()) {
+                    Ok(()) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                    Err(Some(part)) => {
+                        this.state = State::Waits(Box::pin(part.grow(piece.charge)), data);
+                    }
+                    Err(None) => unreachable!("the part is here unless the body waits with it"),
+                }
             }
             State::Waits(..) => {}
             State::Failed => return Poll::Ready(None),
         }
-        let State::Waits(grown, data) = &mut this.budget else {
+        let State::Waits(grown, data) = &mut this.state else {
             unreachable!("the other states have returned");
         };
         match ready!(grown.as_mut().poll(context)) {
             Some(part) => {
                 let data = std::mem::take(data);
-                this.budget = State::Holds(part);
+                this.received.resume(part);
+                this.state = State::Passes;
+                // The time that this took was not the sender's.
+                this.watch.begun = None;
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             None => this.fail(ApiError::Overloaded),
@@ -123,17 +167,26 @@ impl http_body::Body for MeteredBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match self.budget {
-            State::Holds(_) => self.inner.is_end_stream(),
+        match self.state {
+            State::Passes => self.rest.is_empty() && self.inner.is_end_stream(),
             State::Waits(..) => false,
             State::Failed => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.budget {
-            State::Holds(_) => self.inner.size_hint(),
-            State::Waits(..) | State::Failed => SizeHint::default(),
+        match self.state {
+            State::Passes if self.rest.is_empty() => self.inner.size_hint(),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for MeteredBody {
+    fn drop(&mut self) {
+        // Tonic drops the body of a call with one message before it calls the handler.
+        if self.messages == Messages::Many {
+            self.received.close();
         }
     }
 }
