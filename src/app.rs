@@ -212,12 +212,10 @@ impl App {
         };
         let mut loaders = Workers::new(CancellationToken::new());
         let mut running = None;
-        let mut feed_left = None;
         let outcome = match started {
             Ok(Some(Parts { core, feed })) => {
                 let core = Arc::new(core);
-                running = Some(Arc::clone(&core));
-                feed_left = Some(feed.clone());
+                running = Some((Arc::clone(&core), feed.clone()));
                 for _ in 0..LOADERS {
                     let (pool, enricher) = (core.service_pool.clone(), Arc::clone(&core.enricher));
                     let loader = Loader::new(pool, feed.clone(), enricher, config.store_timeout);
@@ -278,11 +276,11 @@ impl App {
             // Their callers are told so, if they still listen.
             let _told = tokio::time::timeout(LAST_WORDS_BUDGET, drained).await;
         }
-        if let Some(core) = &running {
+        if let Some((core, _)) = &running {
             core.log.close().await;
         }
         loaders.finish(LOADER_BUDGET).await;
-        if let Some(feed) = feed_left {
+        if let Some((_, feed)) = &running {
             let events = feed.waiting_events();
             if events > 0 {
                 warn!(
@@ -292,7 +290,7 @@ impl App {
             }
         }
         workers.stop(WORKER_BUDGET).await;
-        if let Some(core) = running {
+        if let Some((core, _)) = running {
             core.pool.close();
             core.service_pool.close();
         }

@@ -13,6 +13,7 @@
 //! SQL, and only [`app`] knows rpc.
 
 pub mod app;
+pub mod backoff;
 pub mod config;
 pub mod lifecycle;
 pub mod metrics;

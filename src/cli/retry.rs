@@ -6,6 +6,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::backoff::jittered;
+
 /// The longest wait that a server's RetryInfo is believed: more is a fault of some proxy.
 const MAX_RETRY_INFO: Duration = Duration::from_secs(60);
 
@@ -49,11 +51,8 @@ impl RetryPolicy {
         if attempt >= self.max_attempts {
             return None;
         }
-        let doublings = attempt.saturating_sub(1).min(16);
-        let backoff = (self.first_delay * (1 << doublings)).min(self.max_delay);
-        // Never below half, or it would not back off; never all alike, or clients come in step.
-        let jittered = backoff.mul_f64(rand::random_range(0.5..=1.0));
-        Some(jittered.max(asked.unwrap_or_default().min(MAX_RETRY_INFO)))
+        let own = jittered(attempt, self.first_delay, self.max_delay);
+        Some(own.max(asked.unwrap_or_default().min(MAX_RETRY_INFO)))
     }
 }
 

@@ -115,9 +115,9 @@ impl Feed {
         self.state().under_way.remove(&first);
     }
 
-    /// What is loaded.
-    pub fn progress(&self) -> Progress {
-        self.state().progress.clone()
+    /// The number of the first event that is not loaded.
+    pub fn low(&self) -> u64 {
+        self.state().progress.low()
     }
 
     /// How many events of the log are not loaded.

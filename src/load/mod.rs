@@ -42,6 +42,7 @@ use deadpool_postgres::Pool;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use crate::backoff::jittered;
 use crate::enrich::Enricher;
 use crate::error::causes;
 use crate::log::event::LoggedEvent;
@@ -303,18 +304,10 @@ impl Loader {
 
     async fn back_off(&self, attempt: u32, stop: &CancellationToken) -> Result<(), Stopped> {
         tokio::select! {
-            () = tokio::time::sleep(backoff(attempt)) => Ok(()),
+            () = tokio::time::sleep(jittered(attempt, FIRST_BACKOFF, MAX_BACKOFF)) => Ok(()),
             () = stop.cancelled() => Err(Stopped),
         }
     }
-}
-
-fn backoff(attempt: u32) -> Duration {
-    let doublings = attempt.saturating_sub(1).min(16);
-    let whole = FIRST_BACKOFF
-        .saturating_mul(1 << doublings)
-        .min(MAX_BACKOFF);
-    whole.mul_f64(rand::random_range(0.5..=1.0))
 }
 
 fn oldest_us(events: &[LoggedEvent<'_>]) -> i64 {

@@ -1,5 +1,6 @@
 //! The database's memory of what is loaded of a log, and the worker that keeps it and the log short.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use deadpool_postgres::{Pool, Transaction};
@@ -119,22 +120,19 @@ async fn note(
         .map(drop)
 }
 
-fn ranges(rows: &[tokio_postgres::Row]) -> impl Iterator<Item = (u64, u64)> {
+fn ranges(rows: &[tokio_postgres::Row]) -> impl Iterator<Item = Range<u64>> {
     let number = |row: &tokio_postgres::Row, column| {
         u64::try_from(row.get::<_, i64>(column)).unwrap_or_default()
     };
-    rows.iter().map(move |row| (number(row, 0), number(row, 1)))
+    rows.iter().map(move |row| number(row, 0)..number(row, 1))
 }
 
-fn progress(ranges: Vec<(u64, u64)>, usage: Usage, log_is_new: bool) -> Result<Progress, Mismatch> {
+fn progress(ranges: Vec<Range<u64>>, usage: Usage, log_is_new: bool) -> Result<Progress, Mismatch> {
     if ranges.is_empty() && (log_is_new || usage.oldest == 0) {
         // A log that this database never met.
         return Ok(Progress::new(usage.oldest));
     }
-    let mut progress = Progress::new(0);
-    for (first, next) in ranges {
-        progress.add(first..next);
-    }
+    let progress: Progress = ranges.into_iter().collect();
     if progress.high() > usage.next {
         return Err(Mismatch::LogIsOlder {
             loaded: progress.high(),
@@ -191,7 +189,7 @@ pub async fn keep(pool: Pool, feed: Feed, stop: CancellationToken) {
             return;
         }
         feed.log().sweep();
-        let low = feed.progress().low();
+        let low = feed.low();
         if low == 0 || kept == Some(low) {
             continue;
         }
@@ -233,10 +231,7 @@ async fn merge(pool: &Pool, log_id: Uuid, low: u64) -> Result<u64, StoreError> {
         let rows = client
             .query_typed(include_str!("sql/select_positions.sql"), &id)
             .await?;
-        let mut stored = Progress::new(0);
-        for (first, next) in ranges(&rows) {
-            stored.add(first..next);
-        }
+        let stored: Progress = ranges(&rows).collect();
         if stored.low() >= low {
             note(client, log_id, low).await?;
         }
@@ -276,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_other_loaders_finished_is_not_loaded_again() {
-        let progress = progress(vec![(0, 5), (8, 9)], usage(3, 12), false).expect("they fit");
+        let progress = progress(vec![0..5, 8..9], usage(3, 12), false).expect("they fit");
         assert_eq!(progress.gap(0), 5..8);
         assert_eq!(progress.gap(8), 9..u64::MAX);
     }
@@ -288,7 +283,7 @@ mod tests {
             logged: 8,
         };
         assert_eq!(
-            progress(vec![(0, 3), (5, 9)], usage(0, 8), false),
+            progress(vec![0..3, 5..9], usage(0, 8), false),
             Err(older_log)
         );
         let older_database = Mismatch::DatabaseIsOlder {
@@ -296,7 +291,7 @@ mod tests {
             oldest: 4,
         };
         assert_eq!(
-            progress(vec![(0, 3)], usage(4, 8), false),
+            progress(std::iter::once(0..3).collect(), usage(4, 8), false),
             Err(older_database)
         );
     }

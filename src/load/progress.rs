@@ -71,6 +71,17 @@ impl Progress {
     }
 }
 
+impl FromIterator<Range<u64>> for Progress {
+    /// What these ranges say; nothing else is loaded.
+    fn from_iter<I: IntoIterator<Item = Range<u64>>>(ranges: I) -> Self {
+        let mut progress = Self::new(0);
+        for range in ranges {
+            progress.add(range);
+        }
+        progress
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

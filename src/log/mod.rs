@@ -39,8 +39,8 @@ pub struct Log {
     waiting: Arc<Waiting>,
     urgent: Arc<Notify>,
     commit_patience: Duration,
-    /// Whether the last write succeeded.
-    is_writable: Arc<AtomicBool>,
+    /// Whether the disk refused a write since that was asked last.
+    was_refused: Arc<AtomicBool>,
     /// Whether its name was made up just now.
     is_new: bool,
 }
@@ -61,7 +61,7 @@ pub struct Appended {
     /// Of the parts that are committed.
     outcomes: Vec<Outcome>,
     give_up_at: Instant,
-    is_writable: Arc<AtomicBool>,
+    was_refused: Arc<AtomicBool>,
 }
 
 /// Records that are written together.
@@ -98,7 +98,7 @@ impl Log {
             disk,
             id,
             is_new,
-            is_writable: Arc::new(AtomicBool::new(true)),
+            was_refused: Arc::default(),
             waiting: Arc::default(),
             urgent: Arc::default(),
             commit_patience,
@@ -127,7 +127,7 @@ impl Log {
             parts: VecDeque::new(),
             outcomes: Vec::new(),
             give_up_at: Instant::now() + self.commit_patience,
-            is_writable: Arc::clone(&self.is_writable),
+            was_refused: Arc::clone(&self.was_refused),
         };
         loop {
             // Nearly always all of them: only JSON can be much longer than what it came in.
@@ -162,27 +162,25 @@ impl Log {
         })
     }
 
-    /// Whether events are taken: it has room, and the last write succeeded.
+    /// Whether events are taken: it has room, and the disk refused none since this was asked last. So
+    /// who sends nothing to a log that was refused finds out, in time, whether it takes events again.
     pub fn takes_events(&self) -> bool {
-        self.check_room().is_ok() && self.is_writable.load(Ordering::Relaxed)
+        let was_refused = self.was_refused.swap(false, Ordering::Relaxed);
+        self.check_room().is_ok() && !was_refused
     }
 
     /// Whether an event has room; to be asked before any work is spent on it.
     pub fn check_room(&self) -> Result<(), ApiError> {
-        if let Some(reason) = self.failure() {
-            return Err(api_error(AppendError::Failed(reason)));
+        if self.failure().is_some() {
+            return Err(ApiError::LogUnavailable);
         }
-        match self.has_room() {
-            true => Ok(()),
-            false => Err(ApiError::LogFull),
-        }
-    }
-
-    fn has_room(&self) -> bool {
         let usage = self.disk.usage();
         let queued = self.disk.queued_bytes() as u64;
         // What waits may start a segment or two.
-        usage.used_bytes + queued + HEADROOM_BYTES < usage.max_bytes
+        match usage.used_bytes + queued + HEADROOM_BYTES < usage.max_bytes {
+            true => Ok(()),
+            false => Err(ApiError::LogFull),
+        }
     }
 
     /// Tells the callers of records from number `first` on what became of them.
@@ -243,7 +241,9 @@ impl Appended {
         for part in &mut self.parts {
             if let Some(appending) = &mut part.appending {
                 let safe = appending.safe().await;
-                self.is_writable.store(safe.is_ok(), Ordering::Relaxed);
+                if let Err(AppendError::NotWritten(_)) = safe {
+                    self.was_refused.store(true, Ordering::Relaxed);
+                }
                 safe.map_err(api_error)?;
                 part.appending = None;
             }

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Pool, Transaction};
-use tokio_postgres::{CancelToken, NoTls, Row};
+use tokio_postgres::{CancelToken, Row};
 
-use crate::error::{ApiError, causes};
-use crate::store::{StoreError, pg_error};
+use crate::error::ApiError;
+use crate::store::{StoreError, pg_error, pool};
 
 use super::params::Params;
 
@@ -118,11 +118,7 @@ impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let Some(token) = self.token.take() {
             self.was_given_up.store(true, Ordering::Relaxed);
-            tokio::spawn(async move {
-                if let Err(error) = token.cancel_query(NoTls).await {
-                    tracing::debug!(error = causes(&error), "a statement could not be cancelled");
-                }
-            });
+            pool::cancel(token);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{CancelToken, Config, NoTls};
 
 use crate::error::causes;
 
@@ -88,19 +88,24 @@ pub async fn guarded<T>(client: Client, work: impl AsyncFnOnce(&mut Client) -> T
     result
 }
 
+/// Cancels a statement that nobody waits for any more, without waiting for that either.
+pub fn cancel(statement: CancelToken) {
+    tokio::spawn(async move {
+        if let Err(error) = statement.cancel_query(NoTls).await {
+            tracing::debug!(error = causes(&error), "a statement could not be cancelled");
+        }
+    });
+}
+
 /// Closes a connection in the midst of its work.
 struct CloseOnDrop(Option<Client>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         let Some(client) = self.0.take() else { return };
-        let cancel_token = client.cancel_token();
+        let statement = client.cancel_token();
         drop(Client::take(client));
-        tokio::spawn(async move {
-            if let Err(error) = cancel_token.cancel_query(NoTls).await {
-                tracing::debug!(error = causes(&error), "a statement could not be cancelled");
-            }
-        });
+        cancel(statement);
     }
 }
 

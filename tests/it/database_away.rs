@@ -9,21 +9,10 @@ use tallymark::pb::ingest_service_client::IngestServiceClient;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::support::{
-    Forwarder, ServerProcess, TestApp, TestDatabase, committed_batch, page_view, reason,
-};
+use crate::support::{ServerProcess, TestApp, TestDatabase, committed_batch, page_view, reason};
 
 /// For whatever must come, on a machine that is busy.
 const SOON: Duration = Duration::from_secs(60);
-
-/// A service whose way to its database can be disturbed.
-async fn start(variables: &[(&str, &str)]) -> (TestApp, Forwarder) {
-    let database = TestDatabase::create().await;
-    let forwarder = database.forwarder().await;
-    let url = database.url_through(&forwarder);
-    let variables = [&[("DATABASE_URL", url.as_str())], variables].concat();
-    (TestApp::start_on(database, &variables).await, forwarder)
-}
 
 fn page_views(count: usize) -> Vec<pb::Event> {
     (0..count)
@@ -78,7 +67,7 @@ async fn assert_stored(app: &TestApp, events: &[pb::Event]) {
 
 #[tokio::test]
 async fn what_is_logged_while_the_database_is_away_is_in_answers_when_it_is_back() {
-    let (app, forwarder) = start(&[]).await;
+    let (app, forwarder) = TestApp::start_behind_forwarder(&[]).await;
     let mut events = page_views(3);
     log(&app, &events).await;
     app.until_stored(3).await;
@@ -121,7 +110,7 @@ async fn what_is_logged_while_the_database_is_away_is_in_answers_when_it_is_back
 
 #[tokio::test]
 async fn a_service_that_stops_while_the_database_is_away_loads_the_events_later() {
-    let (app, forwarder) = start(&[]).await;
+    let (app, forwarder) = TestApp::start_behind_forwarder(&[]).await;
     forwarder.cut();
     let events = page_views(250);
     log(&app, &events).await;
@@ -136,7 +125,8 @@ async fn a_service_that_stops_while_the_database_is_away_loads_the_events_later(
 
 #[tokio::test]
 async fn a_database_that_hangs_is_given_up_and_tried_again() {
-    let (app, forwarder) = start(&[("TALLYMARK_STORE_TIMEOUT_MS", "200")]).await;
+    let (app, forwarder) =
+        TestApp::start_behind_forwarder(&[("TALLYMARK_STORE_TIMEOUT_MS", "200")]).await;
     let mut events = page_views(40);
     log(&app, &events).await;
     app.until_stored(40).await;
@@ -157,7 +147,8 @@ async fn a_database_that_hangs_is_given_up_and_tried_again() {
 
 #[tokio::test]
 async fn a_connection_that_hangs_before_its_commit_is_ended_and_replaced() {
-    let (app, forwarder) = start(&[("TALLYMARK_STORE_TIMEOUT_MS", "300")]).await;
+    let (app, forwarder) =
+        TestApp::start_behind_forwarder(&[("TALLYMARK_STORE_TIMEOUT_MS", "300")]).await;
     let mut events = page_views(10);
     log(&app, &events).await;
     app.until_stored(10).await;
@@ -227,7 +218,7 @@ async fn a_server_that_is_gone_while_the_database_waits_for_it_does_not_hold_up_
 
 #[tokio::test]
 async fn a_commit_whose_reply_is_lost_counts_once() {
-    let (app, forwarder) = start(&[]).await;
+    let (app, forwarder) = TestApp::start_behind_forwarder(&[]).await;
     let mut events = page_views(5);
     log(&app, &events).await;
     app.until_stored(5).await;
@@ -317,7 +308,8 @@ async fn an_event_that_is_logged_is_in_answers_soon_though_nobody_waits_for_the_
 
 #[tokio::test]
 async fn a_sender_that_waits_for_the_commit_is_told_to_retry_and_is_told_the_truth_later() {
-    let (app, forwarder) = start(&[("TALLYMARK_COMMIT_TIMEOUT_MS", "200")]).await;
+    let (app, forwarder) =
+        TestApp::start_behind_forwarder(&[("TALLYMARK_COMMIT_TIMEOUT_MS", "200")]).await;
     forwarder.cut();
     let events = page_views(3);
     let (sender, messages) = tokio::sync::mpsc::channel(1);

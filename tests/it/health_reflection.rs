@@ -112,14 +112,8 @@ async fn before_the_database_is_there_calls_are_told_to_try_again() {
 
 #[tokio::test]
 async fn while_the_database_is_away_nothing_is_lost_or_doubled() {
-    let database = TestDatabase::create().await;
-    let forwarder = database.forwarder().await;
-    let url = database.url_through(&forwarder);
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("TALLYMARK_COMMIT_TIMEOUT_MS", "200"),
-    ];
-    let app = TestApp::start_on(database, &variables).await;
+    let short = [("TALLYMARK_COMMIT_TIMEOUT_MS", "200")];
+    let (app, forwarder) = TestApp::start_behind_forwarder(&short).await;
     let before = page_view("ada", "/");
     assert_eq!(
         ingest(&app, &before).await.expect("stored"),
@@ -184,10 +178,7 @@ async fn while_the_database_is_away_nothing_is_lost_or_doubled() {
 
 #[tokio::test]
 async fn senders_that_retry_through_cuts_lose_and_double_nothing() {
-    let database = TestDatabase::create().await;
-    let forwarder = database.forwarder().await;
-    let url = database.url_through(&forwarder);
-    let app = TestApp::start_on(database, &[("DATABASE_URL", &url)]).await;
+    let (app, forwarder) = TestApp::start_behind_forwarder(&[]).await;
     let sender = |number: usize| {
         let app = &app;
         async move {

@@ -233,15 +233,9 @@ async fn until_logged(app: &TestApp, words: &str) {
 
 #[tokio::test]
 async fn calls_that_wait_for_commits_leave_the_budget_to_others() {
-    let database = TestDatabase::create().await;
-    let forwarder = database.forwarder().await;
-    let url = database.url_through(&forwarder);
     // Room for what one compressed message may become.
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("TALLYMARK_RECEIVE_BYTES", "8388608"),
-    ];
-    let app = TestApp::start_on(database, &variables).await;
+    let little = [("TALLYMARK_RECEIVE_BYTES", "8388608")];
+    let (app, forwarder) = TestApp::start_behind_forwarder(&little).await;
     forwarder.cut();
     let client = app.ingest().send_compressed(CompressionEncoding::Gzip);
     let mut waiting = JoinSet::new();

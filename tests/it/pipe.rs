@@ -409,14 +409,8 @@ async fn who_takes_no_acknowledgements_is_not_read_from_without_bound_and_does_n
 
 #[tokio::test]
 async fn who_waits_for_a_database_that_is_away_is_told_when_the_stop_does_not_wait_longer() {
-    let database = TestDatabase::create().await;
-    let forwarder = database.forwarder().await;
-    let url = database.url_through(&forwarder);
-    let variables = [
-        ("DATABASE_URL", url.as_str()),
-        ("TALLYMARK_DRAIN_TIMEOUT_MS", "300"),
-    ];
-    let app = TestApp::start_on(database, &variables).await;
+    let short = [("TALLYMARK_DRAIN_TIMEOUT_MS", "300")];
+    let (app, forwarder) = TestApp::start_behind_forwarder(&short).await;
     forwarder.cut();
     let mut pipe = Pipe::open(app.with_key(app.write_key.reveal())).await;
     let message = committed(1, page_views(2));

@@ -22,6 +22,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::database::TestDatabase;
 use super::events::committed_batch;
+use super::forwarder::Forwarder;
 
 /// A channel that sends a key with every call.
 pub type KeyedChannel = InterceptedService<Channel, SendKey>;
@@ -95,6 +96,15 @@ impl TestApp {
             ended = &mut app.service => panic!("the service could not start: {ended:?}"),
         }
         app
+    }
+
+    /// A service whose way to its database can be disturbed.
+    pub async fn start_behind_forwarder(variables: &[(&str, &str)]) -> (Self, Forwarder) {
+        let database = TestDatabase::create().await;
+        let forwarder = database.forwarder().await;
+        let url = database.url_through(&forwarder);
+        let variables = [&[("DATABASE_URL", url.as_str())], variables].concat();
+        (Self::start_on(database, &variables).await, forwarder)
     }
 
     /// A service on a given database that listens and need not be ready.
