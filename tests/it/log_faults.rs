@@ -551,6 +551,24 @@ impl SmallDisk {
     }
 }
 
+/// Sees ingestion stop serving, and then serve again: else senders that look at its health would never
+/// come back to find out that there is room.
+async fn ingest_is_away_and_comes_back(channel: Channel) {
+    let ingest = HealthCheckRequest {
+        service: "tallymark.v1.IngestService".to_owned(),
+    };
+    let watched = HealthClient::new(channel).watch(ingest).await;
+    let mut statuses = watched.expect("health is there").into_inner();
+    for wanted in [ServingStatus::NotServing, ServingStatus::Serving] {
+        loop {
+            let status = statuses.message().await.expect("health is there");
+            if status.expect("health goes on").status() == wanted {
+                break;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_is_told_to_senders_and_intake_goes_on_when_there_is_room() {
     let log_dir = tempfile::tempdir().expect("a directory");
@@ -582,6 +600,7 @@ async fn a_full_disk_is_told_to_senders_and_intake_goes_on_when_there_is_room() 
         }
     };
     let channel = server.serving().await;
+    let recovers = tokio::spawn(ingest_is_away_and_comes_back(channel.clone()));
     setting.forwarder.cut();
     let (mut events, refused, status) = fill(&channel).await;
     // Senders of one event at a time, of streams and of pipes are told the same.
@@ -605,6 +624,9 @@ async fn a_full_disk_is_told_to_senders_and_intake_goes_on_when_there_is_room() 
         assert_eq!(reason(status), "LOG_UNAVAILABLE", "{status:?}");
         assert!(retry_delay(status) > Duration::ZERO);
     }
+    // Nobody sends any more, and the disk is as full as it was.
+    let recovered = tokio::time::timeout(SOON, recovers).await;
+    recovered.expect("it serves again").expect("no panic");
 
     match disk {
         // What is loaded is deleted.
