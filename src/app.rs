@@ -367,6 +367,7 @@ async fn start(
         directory: Arc::new(directory),
         log,
         enricher: Arc::new(Enricher::new(CACHED_AGENTS, countries)),
+        engine: Arc::default(),
         query_timeout: config.query_timeout,
         draining: draining.clone(),
     };

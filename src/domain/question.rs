@@ -67,6 +67,8 @@ pub struct Aggregate {
     pub fill_gaps: bool,
     /// Whether totals are wanted.
     pub totals: bool,
+    /// Whether what the limit leaves out is wanted in one row.
+    pub others: bool,
 }
 
 /// Place of an event in a list that is ordered by time and id.

@@ -7,17 +7,15 @@ use crate::domain::metric::Metric;
 use crate::domain::question::{Aggregate, MAX_ROWS, Selection, Sort, SortKey};
 use crate::error::ApiError;
 
-use super::answer::{Answer, AnswerRow};
+use super::answer::{Answer, AnswerRow, Plan};
 use super::columns::{Grouping, grouping};
 use super::filter_sql;
 use super::gaps;
 use super::params::Params;
-use super::session::Session;
+use super::session::Snapshot;
 
-/// Answers a question on one snapshot.
-pub async fn answer(session: &mut Session, question: &Aggregate) -> Result<Answer, ApiError> {
-    let snapshot = session.snapshot().await?;
-
+/// Answers a question from the raw events.
+pub async fn answer(snapshot: &Snapshot<'_>, question: &Aggregate) -> Result<Answer, ApiError> {
     let (sql, params) = rows_statement(question);
     let found = snapshot.query(&sql, &params).await?;
     let row_count = found
@@ -27,6 +25,8 @@ pub async fn answer(session: &mut Session, question: &Aggregate) -> Result<Answe
         rows: found.iter().map(|row| read_row(row, question)).collect(),
         row_count: u64::try_from(row_count).unwrap_or_default(),
         totals: None,
+        others: None,
+        plan: Plan::raw(),
     };
     if question.totals {
         let (sql, params) = totals_statement(question);

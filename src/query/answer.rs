@@ -20,4 +20,27 @@ pub struct Answer {
     pub row_count: u64,
     /// Totals, if asked for.
     pub totals: Option<Vec<f64>>,
+    /// The rows that the limit left out, measured at once, if asked for and there are any.
+    pub others: Option<Vec<f64>>,
+    /// Where the numbers come from.
+    pub plan: Plan,
+}
+
+/// Where an answer comes from and how it was had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// `events`, or the name of a rollup.
+    pub source: String,
+    /// What was done, a step a line, for people.
+    pub steps: Vec<String>,
+}
+
+impl Plan {
+    /// From the raw events.
+    pub fn raw() -> Self {
+        Self {
+            source: "events".to_owned(),
+            steps: vec!["read the events of the range".to_owned()],
+        }
+    }
 }

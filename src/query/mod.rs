@@ -5,10 +5,10 @@
 //!               which events, as SQL       └─ totals.sql
 //! ```
 //!
+//! - [`engine`] chooses where an answer comes from: raw events, or rollups.
 //! - [`columns`] says where each dimension is stored and how its text is had.
 //! - [`filter_sql`] turns a filter into a condition on ids: text is looked up in the dictionaries first.
-//! - [`aggregate`] asks an Aggregate question of the raw events. The planner that will choose between
-//!   rollups and events goes in front of it.
+//! - [`aggregate`] asks an Aggregate question of the raw events.
 //! - [`gaps`] adds the rows without events and puts them in their place.
 //! - [`events`] lists and finds single events.
 //! - [`session`] runs a question's statements on one snapshot, within its time limit.
@@ -16,6 +16,7 @@
 pub mod aggregate;
 pub mod answer;
 pub mod columns;
+pub mod engine;
 pub mod events;
 pub mod filter_sql;
 pub mod gaps;

@@ -95,7 +95,7 @@ pub fn aggregate_response(
             since: Some(timestamp(range.since)),
             until: Some(timestamp(range.until_exclusive)),
             time_zone: question.time_zone.iana_name().unwrap_or("UTC").to_owned(),
-            source: "events".to_owned(),
+            source: answer.plan.source,
             exact: true,
             row_count: i64::try_from(answer.row_count).unwrap_or(i64::MAX),
             partial_buckets: question

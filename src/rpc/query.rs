@@ -7,8 +7,8 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::pb;
 use crate::pb::server::query_service_server::QueryService;
+use crate::query::events;
 use crate::query::session::{Session, within};
-use crate::query::{aggregate, events};
 use crate::validate::{page_token, question};
 
 use super::convert;
@@ -31,7 +31,8 @@ impl QueryService for Query {
         let limit = scope.time_limit();
         let answer = within(limit, async {
             let mut session = Session::open(&scope.core.pool, limit).await?;
-            aggregate::answer(&mut session, &question).await
+            let snapshot = session.snapshot().await?;
+            scope.core.engine.aggregate(&snapshot, &question).await
         })
         .await?;
         Ok(Response::new(convert::aggregate_response(

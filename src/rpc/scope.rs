@@ -12,6 +12,7 @@ use crate::domain::property::Property;
 use crate::enrich::Enricher;
 use crate::error::ApiError;
 use crate::log::Log;
+use crate::query::engine::Engine;
 use crate::query::session::TimeLimit;
 use crate::store::directory::Directory;
 
@@ -30,6 +31,8 @@ pub struct Core {
     pub log: Log,
     /// What is read off events.
     pub enricher: Arc<Enricher>,
+    /// What answers questions.
+    pub engine: Arc<Engine>,
     /// The longest that a question may take.
     pub query_timeout: Duration,
     /// Cancelled when the service stops taking calls.

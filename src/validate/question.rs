@@ -92,6 +92,7 @@ pub fn aggregate(
         limit: if limit == 0 { DEFAULT_ROWS } else { limit },
         fill_gaps: request.fill_gaps,
         totals: request.totals,
+        others: false,
     })
 }
 
