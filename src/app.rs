@@ -38,6 +38,10 @@ use crate::log::Log;
 use crate::log::disk::OpenError;
 use crate::metrics;
 use crate::open_files;
+use crate::query;
+use crate::rollup::attributes::AttributeStore;
+use crate::rollup::compact::Compactor;
+use crate::rollup::stored::RollupError;
 use crate::rpc::connections::Connections;
 use crate::rpc::gate::{Authentication, DEFAULT_PROPERTY, Gate};
 use crate::rpc::receive::budget::ReceiveBudget;
@@ -56,7 +60,7 @@ const CACHED_AGENTS: usize = 16_384;
 /// the price of another set of caches each.
 const LOADERS: usize = 3;
 /// Connections of the loaders and the other workers.
-const SERVICE_CONNECTIONS: usize = 5;
+const SERVICE_CONNECTIONS: usize = 8;
 /// How long loaders have to finish when the service stops.
 const LOADER_BUDGET: Duration = Duration::from_secs(5);
 /// Files that are open beside connections of clients and to the database: the log, programs and
@@ -110,6 +114,8 @@ pub enum AppError {
     Migration(#[from] MigrationError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("rollups cannot be switched off")]
+    Rollups(#[source] RollupError),
     #[error(
         "{variable}: there is a key `{key_id}` with another secret, kind or property, or it was \
          revoked; give the key another public part"
@@ -213,15 +219,24 @@ impl App {
         let mut loaders = Workers::new(CancellationToken::new());
         let mut running = None;
         let outcome = match started {
-            Ok(Some(Parts { core, feed })) => {
+            Ok(Some(Parts {
+                core,
+                feed,
+                compactor,
+            })) => {
                 let core = Arc::new(core);
                 running = Some((Arc::clone(&core), feed.clone()));
                 for _ in 0..LOADERS {
                     let (pool, enricher) = (core.service_pool.clone(), Arc::clone(&core.enricher));
-                    let loader = Loader::new(pool, feed.clone(), enricher, config.store_timeout);
+                    let rollups = config.rollups.then(|| Arc::clone(&core.directory));
+                    let (feed, patience) = (feed.clone(), config.store_timeout);
+                    let loader = Loader::new(pool, feed, enricher, rollups, patience);
                     loaders.start("loader", loader.run(loaders.stop_token()));
                 }
                 start_workers(&mut workers, &core, &feed, reporter.clone());
+                if let Some(compactor) = compactor {
+                    workers.start("rollups", compactor.run(workers.stop_token()));
+                }
                 let gauges = metrics::Gauges {
                     pools: [
                         ("questions", core.pool.clone()),
@@ -323,6 +338,8 @@ async fn listen(listen: SocketAddr) -> Result<TcpListener, AppError> {
 struct Parts {
     core: Core,
     feed: Feed,
+    /// If rollups are kept.
+    compactor: Option<Compactor>,
 }
 
 async fn start(
@@ -361,17 +378,39 @@ async fn start(
             "the log has events that are not in the database yet"
         );
     }
+    let directory = Arc::new(directory);
+    let attributes = Arc::new(AttributeStore::new(pool.clone()));
+    let rollups = Compactor::new(
+        pool.clone(),
+        Arc::clone(&directory),
+        Arc::clone(&attributes),
+    );
+    let compactor = match config.rollups {
+        true => Some(rollups),
+        false => {
+            rollups.forget_all().await.map_err(AppError::Rollups)?;
+            None
+        }
+    };
     let core = Core {
+        engine: Arc::new(query::engine::Engine::new(
+            Arc::clone(&directory),
+            attributes,
+            config.rollup_cache_bytes,
+        )),
         pool: query_pool,
         service_pool: pool,
-        directory: Arc::new(directory),
+        directory,
         log,
         enricher: Arc::new(Enricher::new(CACHED_AGENTS, countries)),
-        engine: Arc::default(),
         query_timeout: config.query_timeout,
         draining: draining.clone(),
     };
-    Ok(Parts { core, feed })
+    Ok(Parts {
+        core,
+        feed,
+        compactor,
+    })
 }
 
 async fn open_log(config: &Config) -> Result<Log, AppError> {

@@ -75,6 +75,10 @@ variables! {
         "Bytes of requests that are received and not handled yet at most, from 8 MiB to 4 GiB; then senders wait.";
     QUERY_TIMEOUT_MS = "TALLYMARK_QUERY_TIMEOUT_MS", "30000",
         "Milliseconds that a question may take at most, from 100 to 3,600,000.";
+    ROLLUPS = "TALLYMARK_ROLLUPS", "true",
+        "`false` keeps no pre-aggregates: events are stored faster, questions are answered from the events. The same on every server of a database; those that there are go, and are built again when it is `true`.";
+    ROLLUP_CACHE_BYTES = "TALLYMARK_ROLLUP_CACHE_BYTES", "67108864",
+        "Bytes of pre-aggregates that are kept in memory for the next question at most, from 0 to 64 GiB.";
     DRAIN_TIMEOUT_MS = "TALLYMARK_DRAIN_TIMEOUT_MS", "10000",
         "Milliseconds that open calls have to end after SIGTERM, from 0 to 600,000.";
     METRICS_LISTEN = "TALLYMARK_METRICS_LISTEN", "none",
@@ -171,6 +175,10 @@ pub struct Config {
     pub receive_bytes: usize,
     /// The longest that a question may take.
     pub query_timeout: Duration,
+    /// Whether rollups are kept.
+    pub rollups: bool,
+    /// Bytes of rollups that are kept in memory at most.
+    pub rollup_cache_bytes: usize,
     /// How long open calls have to end when the service stops.
     pub drain_timeout: Duration,
 }
@@ -191,7 +199,7 @@ impl Config {
                 Some(_) => Some(variables.parsed(METRICS_LISTEN, "", NEED_ADDRESS)?),
                 None => None,
             },
-            authentication: match variables.flag(UNAUTHENTICATED)? {
+            authentication: match variables.flag(UNAUTHENTICATED, false)? {
                 true => Authentication::None,
                 false => Authentication::Keys,
             },
@@ -220,6 +228,8 @@ impl Config {
             ),
             receive_bytes: variables.number(RECEIVE_BYTES, 64 << 20, 8 << 20, 4 << 30)?,
             query_timeout: variables.milliseconds(QUERY_TIMEOUT_MS, 30_000, 100, 3_600_000)?,
+            rollups: variables.flag(ROLLUPS, true)?,
+            rollup_cache_bytes: variables.number(ROLLUP_CACHE_BYTES, 64 << 20, 0, 64 << 30)?,
             drain_timeout: variables.milliseconds(DRAIN_TIMEOUT_MS, 10_000, 0, 600_000)?,
         };
         if config.authentication == Authentication::None && !config.listen.ip().is_loopback() {
@@ -311,9 +321,10 @@ impl Variables<'_> {
         })
     }
 
-    fn flag(&self, variable: &'static str) -> Result<bool, ConfigError> {
+    fn flag(&self, variable: &'static str, default: bool) -> Result<bool, ConfigError> {
         match self.get(variable).as_deref() {
-            None | Some("false" | "0" | "no") => Ok(false),
+            None => Ok(default),
+            Some("false" | "0" | "no") => Ok(false),
             Some("true" | "1" | "yes") => Ok(true),
             Some(other) => Err(ConfigError {
                 variable,

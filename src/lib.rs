@@ -28,6 +28,7 @@ pub mod enrich;
 pub mod load;
 pub mod log;
 pub mod query;
+pub mod rollup;
 pub mod rpc;
 pub mod store;
 pub mod validate;

@@ -48,6 +48,7 @@ use crate::error::causes;
 use crate::log::event::LoggedEvent;
 use crate::log::waiting::Outcome;
 use crate::metrics;
+use crate::store::directory::Directory;
 use crate::store::pool::Persistent;
 
 use batch::Batch;
@@ -86,14 +87,21 @@ enum Refusal {
 }
 
 impl Loader {
-    /// A loader that writes through `pool` and gives the database at most `patience` for a batch.
-    pub fn new(pool: Pool, feed: Feed, enricher: Arc<Enricher>, patience: Duration) -> Self {
+    /// A loader that writes through `pool`, gives the database at most `patience` for a batch, and adds
+    /// to the rollups that a directory knows, if it is given one.
+    pub fn new(
+        pool: Pool,
+        feed: Feed,
+        enricher: Arc<Enricher>,
+        rollups: Option<Arc<Directory>>,
+        patience: Duration,
+    ) -> Self {
         Self {
             pool,
             feed,
             patience,
             numbering: Numbering::new(enricher),
-            writer: Writer::default(),
+            writer: Writer::new(rollups),
             connection: Persistent::default(),
         }
     }

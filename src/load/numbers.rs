@@ -1,6 +1,6 @@
 //! Numbers for a batch's text: from caches, else from the database, in bulk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio_postgres::Client;
@@ -9,7 +9,7 @@ use crate::enrich::Enricher;
 use crate::enrich::user_agent::Agent;
 use crate::log::event::LoggedEvent;
 
-use super::dictionary::{Dictionary, Entry, Kind};
+use super::dictionary::{DERIVED, Dictionary, Entry, Kind};
 use super::ids::{FoundIds, IdKind, Ids, MissingIds};
 
 /// How many dictionaries an event has at most one number of.
@@ -75,6 +75,12 @@ impl Numbering {
             return Ok(all);
         }
 
+        // Before the rows that they are derived from: whoever sees an event finds the labels of what was
+        // derived from it.
+        let labels = missing.labels();
+        self.dictionaries[Kind::Label as usize]
+            .resolve(client, labels)
+            .await?;
         let mut found = Found::default();
         for (dictionary, entries) in self.dictionaries.iter_mut().zip(missing.texts) {
             let entries = entries.into_values().collect();
@@ -239,6 +245,22 @@ impl Default for Missing {
 }
 
 impl Missing {
+    /// The texts that were derived from what is missing.
+    fn labels(&self) -> Vec<Entry> {
+        let texts: BTreeSet<&String> = DERIVED
+            .into_iter()
+            .flat_map(|(kind, count)| {
+                let entries = self.texts[kind as usize].values();
+                entries.flat_map(move |entry| entry.derived.iter().take(count).flatten())
+            })
+            .collect();
+        let entry = |text: &String| Entry {
+            text: text.clone(),
+            derived: Vec::new(),
+        };
+        texts.into_iter().map(entry).collect()
+    }
+
     fn add(&mut self, kind: Kind, text: &str, derived: impl FnOnce() -> Vec<Option<String>>) {
         let texts = &mut self.texts[kind as usize];
         if !texts.contains_key(text) {

@@ -21,4 +21,5 @@ pub mod events;
 pub mod filter_sql;
 pub mod gaps;
 pub mod params;
+pub mod rollup;
 pub mod session;

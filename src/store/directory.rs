@@ -5,7 +5,7 @@
 //! While the database is away the last known state goes on serving.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -19,6 +19,7 @@ use crate::domain::key::{Key, KeyKind};
 use crate::domain::property::{Property, Retention};
 use crate::enrich::ip::IpPolicy;
 use crate::error::causes;
+use crate::rollup::spec::Rollups;
 
 use super::StoreError;
 
@@ -211,6 +212,17 @@ impl Directory {
         }
         self.catch_up().await;
         find(&self.snapshot())
+    }
+
+    /// The property of that number.
+    pub fn by_number(&self, property_no: i32) -> Option<Arc<Property>> {
+        self.snapshot().properties.get(&property_no).cloned()
+    }
+
+    /// The rollups of a property.
+    pub fn rollups(&self, _property_no: i32) -> Arc<Rollups> {
+        static BUILT_IN: LazyLock<Arc<Rollups>> = LazyLock::new(|| Arc::new(Rollups::with([])));
+        Arc::clone(&BUILT_IN)
     }
 
     /// Every property.
