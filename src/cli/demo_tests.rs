@@ -9,7 +9,7 @@ use crate::cli::import::send::tests::{Behaviour, FakeServer};
 use crate::pb::server::ingest_service_server::IngestServiceServer;
 use crate::pb::server::query_service_server::{QueryService, QueryServiceServer};
 use crate::pb::{
-    AggregateRow, GetEventRequest, GetEventResponse, ListEventsRequest, ListEventsResponse,
+    self, AggregateRow, GetEventRequest, GetEventResponse, ListEventsRequest, ListEventsResponse,
 };
 
 /// Answers every question with one row, and remembers the questions.
@@ -27,16 +27,37 @@ impl QueryService for FakeAnswers {
             bucket_start: None,
             dimensions: question.dimensions.clone(),
             metrics: vec![1.0; question.metrics.len()],
+            ..AggregateRow::default()
         };
         let answer = AggregateResponse {
             dimensions: question.dimensions.clone(),
             metrics: question.metrics.clone(),
             rows: vec![row],
-            totals: None,
-            metadata: None,
+            ..AggregateResponse::default()
         };
         self.0.lock().expect("questions").push(question);
         Ok(Response::new(answer))
+    }
+
+    async fn breakdown(
+        &self,
+        _: Request<pb::BreakdownRequest>,
+    ) -> Result<Response<pb::BreakdownResponse>, Status> {
+        Err(crate::error::ApiError::Internal.into())
+    }
+
+    async fn overview(
+        &self,
+        _: Request<pb::OverviewRequest>,
+    ) -> Result<Response<pb::OverviewResponse>, Status> {
+        Err(crate::error::ApiError::Internal.into())
+    }
+
+    async fn get_metadata(
+        &self,
+        _: Request<pb::GetMetadataRequest>,
+    ) -> Result<Response<pb::GetMetadataResponse>, Status> {
+        Err(crate::error::ApiError::Internal.into())
     }
 
     async fn get_event(
@@ -104,13 +125,14 @@ fn answers_as_tables() {
         }),
         dimensions: strings([page]),
         metrics: metrics.into(),
+        ..AggregateRow::default()
     };
     let answer = AggregateResponse {
         dimensions: strings(["page"]),
         metrics: strings(["visitors", "duration_mean"]),
         rows: vec![row("/", [1234.0, 12.34]), row("/a", [5.0, f64::NAN])],
         totals: Some(row("", [1235.0, 12.3])),
-        metadata: None,
+        ..AggregateResponse::default()
     };
     assert_eq!(
         answer_table(&answer, true).to_string(),

@@ -78,6 +78,50 @@ impl Dimension {
         ("session_id", Self::SessionId),
     ];
 
+    /// Whether an event may have several values of it.
+    pub fn is_list(&self) -> bool {
+        matches!(self, Self::Category | Self::Tag)
+    }
+
+    /// What it is, for people.
+    pub fn description(&self) -> &'static str {
+        match self {
+            Self::Name => "Name of the event",
+            Self::Page => "Path of the page",
+            Self::Host => "Host of the page",
+            Self::Query => "Query of the page, without utm_* and click ids",
+            Self::Title => "Title of the page",
+            Self::PageType => "Kind of page, as sent",
+            Self::Author => "Author of the content, as sent",
+            Self::Category => "Sections of the content, as sent",
+            Self::Tag => "Labels of the content, as sent",
+            Self::Referrer => "Domain that the visitor came from",
+            Self::ReferrerUrl => "Page that the visitor came from, without its query",
+            Self::Channel => {
+                "Way that the visitor came: direct, search, social, email, campaign or referral"
+            }
+            Self::UtmSource => "utm_source of the page",
+            Self::UtmMedium => "utm_medium of the page",
+            Self::UtmCampaign => "utm_campaign of the page",
+            Self::UtmTerm => "utm_term of the page",
+            Self::UtmContent => "utm_content of the page",
+            Self::Browser => "Browser",
+            Self::BrowserVersion => "Version of the browser",
+            Self::Os => "Operating system",
+            Self::OsVersion => "Version of the operating system",
+            Self::Device => "Kind of device",
+            Self::IsBot => "Whether a crawler or another bot sent it",
+            Self::Country => "Country of the visitor's address",
+            Self::Language => "Language of the browser",
+            Self::Screen => "Size of the screen, in pixels",
+            Self::IpAddress => "Address of the visitor, as far as it is stored",
+            Self::VisitorId => "Id of the device",
+            Self::UserId => "Id of the known person",
+            Self::SessionId => "Id of the sender's own session",
+            Self::Property(_) => "Value of a key of the event's properties",
+        }
+    }
+
     /// The dimension of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         if let Some(key) = name.strip_prefix(PROPERTIES_PREFIX) {

@@ -55,6 +55,40 @@ impl Metric {
         Self::ALL.into_iter().find(|metric| metric.name() == name)
     }
 
+    /// How it is computed, for people, and its unit.
+    pub fn description(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Events => ("Number of events", "count"),
+            Self::PageViews => ("Number of events named page_view", "count"),
+            Self::Visitors => ("Number of different visitors, each once, exact", "count"),
+            Self::DurationSum => ("Sum of the durations of events that have one", "seconds"),
+            Self::DurationMean => ("Mean of the durations of events that have one", "seconds"),
+            Self::DurationMin => ("Shortest duration", "seconds"),
+            Self::DurationMax => ("Longest duration", "seconds"),
+            Self::DurationP50 => ("Median of the durations, interpolated", "seconds"),
+            Self::DurationP90 => ("90th percentile of the durations, interpolated", "seconds"),
+            Self::DurationP99 => ("99th percentile of the durations, interpolated", "seconds"),
+            Self::ScrollDepthMean => (
+                "Mean of the scroll depths of events that have one",
+                "percent",
+            ),
+        }
+    }
+
+    /// Whether a part of the events can have a share of it.
+    pub fn has_shares(self) -> bool {
+        match self {
+            Self::Events | Self::PageViews | Self::Visitors | Self::DurationSum => true,
+            Self::DurationMean
+            | Self::DurationMin
+            | Self::DurationMax
+            | Self::DurationP50
+            | Self::DurationP90
+            | Self::DurationP99
+            | Self::ScrollDepthMean => false,
+        }
+    }
+
     /// Its value for no events at all.
     pub fn of_nothing(self) -> f64 {
         match self {

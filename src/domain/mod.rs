@@ -1,6 +1,7 @@
 //! What Tallymark speaks of: no protobuf and no SQL here.
 
 pub mod bucket;
+pub mod comparison;
 pub mod dimension;
 pub mod event;
 pub mod filter;
@@ -9,4 +10,5 @@ pub mod local_day;
 pub mod metric;
 pub mod property;
 pub mod question;
+pub mod report;
 pub mod time_range;

@@ -1,5 +1,8 @@
 //! Questions, as validated.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 
 use super::bucket::Buckets;
@@ -46,6 +49,10 @@ pub struct Sort {
     pub descending: bool,
 }
 
+/// What tells the rows of an answer apart: the place of the bucket in the question's buckets, from 0,
+/// and the values of the dimensions.
+pub type RowKey = (usize, Vec<String>);
+
 /// An Aggregate question.
 #[derive(Debug, Clone)]
 pub struct Aggregate {
@@ -69,6 +76,9 @@ pub struct Aggregate {
     pub totals: bool,
     /// Whether what the limit leaves out is wanted in one row.
     pub others: bool,
+    /// Exactly these rows are wanted, those of them that there are, instead of the first ones up to the
+    /// limit; `others` is what is not in them. Not together with `fill_gaps`.
+    pub only: Option<Arc<HashSet<RowKey>>>,
 }
 
 /// Place of an event in a list that is ordered by time and id.

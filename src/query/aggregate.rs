@@ -3,8 +3,9 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use crate::domain::dimension::Dimension;
 use crate::domain::metric::Metric;
-use crate::domain::question::{Aggregate, MAX_ROWS, Selection, Sort, SortKey};
+use crate::domain::question::{Aggregate, MAX_ROWS, RowKey, Selection, Sort, SortKey};
 use crate::error::ApiError;
 
 use super::answer::{Answer, AnswerRow, Plan};
@@ -33,10 +34,30 @@ pub async fn answer(snapshot: &Snapshot<'_>, question: &Aggregate) -> Result<Ans
         let found = snapshot.query(&sql, &params).await?;
         answer.totals = found.first().map(|row| read_metrics(row, question));
     }
-    if question.fill_gaps {
-        gaps::fill(&mut answer, question)?;
+    gaps::choose(&mut answer, question)?;
+    if question.others {
+        answer.others = others(snapshot, question, &answer).await?;
     }
     Ok(answer)
+}
+
+async fn others(
+    snapshot: &Snapshot<'_>,
+    question: &Aggregate,
+    answer: &Answer,
+) -> Result<Option<Vec<f64>>, ApiError> {
+    let (sql, params) = match &question.only {
+        Some(only) => others_statement(question, only.iter()),
+        None if answer.row_count == answer.rows.len() as u64 => return Ok(None),
+        None => {
+            let kept: Vec<RowKey> = answer.rows.iter().map(AnswerRow::key).collect();
+            others_statement(question, kept.iter())
+        }
+    };
+    let found = snapshot.query(&sql, &params).await?;
+    let row = found.first().ok_or(ApiError::Internal)?;
+    let event_count: i64 = row.get("event_count");
+    Ok((event_count > 0).then(|| read_metrics(row, question)))
 }
 
 fn read_row(row: &Row, question: &Aggregate) -> AnswerRow {
@@ -60,64 +81,173 @@ fn read_metrics(row: &Row, question: &Aggregate) -> Vec<f64> {
         .collect()
 }
 
-fn rows_statement(question: &Aggregate) -> (String, Params) {
-    let mut params = Params::default();
-    let selected = selection(&question.selection, &mut params);
-    let groupings: Vec<Grouping> = question
-        .dimensions
-        .iter()
-        .map(|dimension| grouping(dimension, &mut params))
-        .collect();
+/// The pieces of a statement that groups events.
+struct Grouped {
+    selected: String,
+    groupings: Vec<Grouping>,
+    bucket: String,
+    key_joins: String,
+}
 
-    let bucket = match question.buckets.starts() {
-        [_] => "1".to_owned(),
-        starts => {
-            let starts = params.bind(starts.to_vec(), Type::TIMESTAMPTZ_ARRAY);
-            format!("width_bucket(e.time, {starts})")
+impl Grouped {
+    fn by(question: &Aggregate, params: &mut Params) -> Self {
+        // Binds the property's number as $1, which groupings need.
+        let selected = selection(&question.selection, params);
+        let groupings: Vec<Grouping> = question
+            .dimensions
+            .iter()
+            .map(|dimension| grouping(dimension, params))
+            .collect();
+        let bucket = match question.buckets.starts() {
+            [_] => "1".to_owned(),
+            starts => {
+                let starts = params.bind(starts.to_vec(), Type::TIMESTAMPTZ_ARRAY);
+                format!("width_bucket(e.time, {starts})")
+            }
+        };
+        let mut key_joins: Vec<&str> = Vec::new();
+        for join in groupings.iter().flat_map(|grouping| &grouping.key_joins) {
+            if !key_joins.contains(join) {
+                key_joins.push(join);
+            }
         }
-    };
-    let mut key_joins: Vec<&str> = Vec::new();
-    for join in groupings.iter().flat_map(|grouping| &grouping.key_joins) {
-        if !key_joins.contains(join) {
-            key_joins.push(join);
+        Self {
+            key_joins: key_joins.join("\n    "),
+            selected,
+            groupings,
+            bucket,
         }
     }
-    let numbered = || groupings.iter().enumerate();
-    let keys: String = numbered()
-        .map(|(place, grouping)| format!(", {} as k{place}", grouping.key))
-        .collect();
-    let key_columns: String = numbered()
-        .map(|(place, _)| format!(", {}", place + 2))
-        .collect();
-    let texts: String = numbered()
-        .map(|(place, grouping)| format!(", {} as d{place}", in_place(&grouping.text, place)))
-        .collect();
-    let text_joins: Vec<String> = numbered()
-        .filter_map(|(place, grouping)| Some(in_place(grouping.text_join.as_ref()?, place)))
-        .collect();
 
+    /// A piece for each dimension, one after the other.
+    fn each(&self, piece: impl Fn(usize, &Grouping) -> String) -> String {
+        let numbered = self.groupings.iter().enumerate();
+        numbered
+            .map(|(place, grouping)| piece(place, grouping))
+            .collect()
+    }
+}
+
+fn rows_statement(question: &Aggregate) -> (String, Params) {
+    let mut params = Params::default();
+    let grouped = Grouped::by(question, &mut params);
+    let wanted = match &question.only {
+        None => "true".to_owned(),
+        Some(only) => {
+            let rows = bind_rows(only.iter(), question.dimensions.len(), &mut params);
+            let columns = grouped.each(|place, _| format!(", w{place}"));
+            let same = grouped.each(|place, _| format!(" and w{place} = d{place}"));
+            format!(
+                "exists (select from {rows} as w (w_bucket{columns}) where w_bucket = bucket{same})"
+            )
+        }
+    };
     // With gaps to fill the limit counts filled rows, so all are needed; one more than allowed tells
     // that there are too many.
-    let limit = if question.fill_gaps {
-        MAX_ROWS + 1
-    } else {
-        question.limit
+    let limit = match &question.only {
+        Some(only) => only.len(),
+        None if question.fill_gaps => MAX_ROWS + 1,
+        None => question.limit,
     };
     let limit = params.bind(i64::try_from(limit).unwrap_or(i64::MAX), Type::INT8);
 
     let sql = include_str!("sql/aggregate.sql")
-        .replace("{bucket}", &bucket)
-        .replace("{keys}", &keys)
-        .replace("{key_columns}", &key_columns)
+        .replace("{bucket}", &grouped.bucket)
+        .replace(
+            "{keys}",
+            &grouped.each(|place, grouping| format!(", {} as k{place}", grouping.key)),
+        )
+        .replace(
+            "{key_columns}",
+            &grouped.each(|place, _| format!(", {}", place + 2)),
+        )
         .replace("{metrics}", &metric_columns(question))
-        .replace("{key_joins}", &key_joins.join("\n    "))
-        .replace("{selected}", &selected)
-        .replace("{texts}", &texts)
+        .replace("{key_joins}", &grouped.key_joins)
+        .replace("{selected}", &grouped.selected)
+        .replace(
+            "{texts}",
+            &grouped.each(|place, grouping| {
+                format!(", {} as d{place}", in_place(&grouping.text, place))
+            }),
+        )
         .replace("{columns}", &columns(question))
-        .replace("{text_joins}", &text_joins.join("\n"))
+        .replace(
+            "{text_joins}",
+            &grouped.each(|place, grouping| {
+                let join = grouping.text_join.as_deref().unwrap_or_default();
+                in_place(join, place) + "\n    "
+            }),
+        )
+        .replace("{wanted}", &wanted)
         .replace("{order}", &order(&question.order))
         .replace("{limit}", &limit);
     (sql, params)
+}
+
+fn others_statement<'k>(
+    question: &Aggregate,
+    kept: impl Iterator<Item = &'k RowKey>,
+) -> (String, Params) {
+    let mut params = Params::default();
+    let grouped = Grouped::by(question, &mut params);
+    let kept_rows = bind_rows(kept, question.dimensions.len(), &mut params);
+    let from_text = |template: &str, place: usize| {
+        template
+            .replace("{text}", &format!("k.d{place}"))
+            .replace("{alias}", &format!("n{place}"))
+    };
+    let is_in_several = question.dimensions.iter().any(Dimension::is_list);
+    let is_kept = format!("k.bucket = {}", grouped.bucket)
+        + &grouped.each(|place, grouping| format!(" and k.k{place} = {}", grouping.key));
+    let sql = include_str!("sql/others.sql")
+        .replace(
+            "{kept_keys}",
+            &grouped.each(|place, grouping| {
+                let key = from_text(&grouping.key_of_text, place);
+                format!(", {key} as k{place}")
+            }),
+        )
+        .replace("{kept_rows}", &kept_rows)
+        .replace(
+            "{text_columns}",
+            &grouped.each(|place, _| format!(", d{place}")),
+        )
+        .replace(
+            "{number_joins}",
+            &grouped.each(|place, grouping| {
+                let join = grouping.key_of_text_join.as_deref().unwrap_or_default();
+                from_text(join, place) + "\n    "
+            }),
+        )
+        .replace("{distinct}", if is_in_several { "distinct" } else { "" })
+        .replace("{key_joins}", &grouped.key_joins)
+        .replace("{selected}", &grouped.selected)
+        .replace("{is_kept}", &is_kept)
+        .replace("{metrics}", &metric_columns(question));
+    (sql, params)
+}
+
+/// Binds rows as arrays: their buckets, from 1 as width_bucket counts, and the values of each dimension.
+fn bind_rows<'k>(
+    rows: impl Iterator<Item = &'k RowKey>,
+    dimensions: usize,
+    params: &mut Params,
+) -> String {
+    let mut buckets: Vec<i32> = Vec::new();
+    let mut texts: Vec<Vec<String>> = vec![Vec::new(); dimensions];
+    for (bucket, values) in rows {
+        buckets.push(i32::try_from(bucket + 1).unwrap_or(i32::MAX));
+        for (texts, value) in texts.iter_mut().zip(values) {
+            texts.push(value.clone());
+        }
+    }
+    let mut arrays = vec![params.bind(buckets, Type::INT4_ARRAY)];
+    arrays.extend(
+        texts
+            .into_iter()
+            .map(|texts| params.bind(texts, Type::TEXT_ARRAY)),
+    );
+    format!("unnest({})", arrays.join(", "))
 }
 
 fn totals_statement(question: &Aggregate) -> (String, Params) {

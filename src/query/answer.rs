@@ -1,5 +1,9 @@
 //! The answer to an Aggregate question.
 
+use crate::domain::bucket::BucketWidth;
+use crate::domain::dimension::Dimension;
+use crate::domain::question::RowKey;
+
 /// One bucket of one combination of dimension values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnswerRow {
@@ -11,12 +15,19 @@ pub struct AnswerRow {
     pub metrics: Vec<f64>,
 }
 
+impl AnswerRow {
+    /// What tells it apart from the other rows.
+    pub fn key(&self) -> RowKey {
+        (self.bucket, self.dimensions.clone())
+    }
+}
+
 /// The answer to an Aggregate question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     /// The rows, in the order asked for, at most as many as asked for.
     pub rows: Vec<AnswerRow>,
-    /// Rows there are before the limit.
+    /// Rows there are before the limit. Says nothing where the question names its rows.
     pub row_count: u64,
     /// Totals, if asked for.
     pub totals: Option<Vec<f64>>,
@@ -43,4 +54,17 @@ impl Plan {
             steps: vec!["read the events of the range".to_owned()],
         }
     }
+}
+
+/// A pre-aggregate, as questions see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollupDescription {
+    /// Its name.
+    pub name: String,
+    /// Its dimensions.
+    pub dimensions: Vec<Dimension>,
+    /// Widths of the buckets that it is kept at.
+    pub grains: Vec<BucketWidth>,
+    /// Whether it has all of the property's events; otherwise it is still being built.
+    pub is_ready: bool,
 }

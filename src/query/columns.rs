@@ -18,6 +18,10 @@ pub struct Grouping {
     pub text_join: Option<String>,
     /// Text of the key; `{key}` stands for its column and `{alias}` for the joined table.
     pub text: String,
+    /// Join from a text to its key; `{text}` stands for the text's column.
+    pub key_of_text_join: Option<String>,
+    /// The key of a text: the way back. `{text}` stands for its column and `{alias}` for the joined table.
+    pub key_of_text: String,
 }
 
 /// A dictionary that an event holds a number of.
@@ -154,6 +158,11 @@ pub fn grouping(dimension: &Dimension, params: &mut Params) -> Grouping {
                 column.table, column.number
             )),
             text: joined_text(column),
+            key_of_text_join: Some(format!(
+                "left join {} {{alias}} on {{alias}}.{} = {{text}}",
+                column.table, column.text
+            )),
+            key_of_text: joined_number(column),
         },
         Place::Attribute(column) => {
             let (alias, join) = match column.table {
@@ -162,10 +171,8 @@ pub fn grouping(dimension: &Dimension, params: &mut Params) -> Grouping {
                 _ => ("r", REFERRERS),
             };
             Grouping {
-                key: format!("coalesce({alias}.{}, '')", column.text),
                 key_joins: vec![join],
-                text_join: None,
-                text: "{key}".to_owned(),
+                ..inline(format!("coalesce({alias}.{}, '')", column.text))
             }
         }
         Place::List {
@@ -191,6 +198,11 @@ pub fn grouping(dimension: &Dimension, params: &mut Params) -> Grouping {
                     dictionary.table, dictionary.number
                 )),
                 text: joined_text(dictionary),
+                key_of_text_join: Some(format!(
+                    "left join {} {{alias}} on {{alias}}.{} = {{text}}",
+                    dictionary.table, dictionary.text
+                )),
+                key_of_text: joined_number(dictionary),
             }
         }
         Place::Identity(column) => Grouping {
@@ -201,6 +213,11 @@ pub fn grouping(dimension: &Dimension, params: &mut Params) -> Grouping {
                 column.table, column.number
             )),
             text: joined_text(column),
+            key_of_text_join: Some(format!(
+                "left join {} {{alias}} on {{alias}}.property_no = $1 and {{alias}}.{} = {{text}}",
+                column.table, column.text
+            )),
+            key_of_text: joined_number(column),
         },
         Place::Inline(expression) => inline(format!("coalesce({expression}, '')")),
         Place::Property(name) => {
@@ -212,6 +229,8 @@ pub fn grouping(dimension: &Dimension, params: &mut Params) -> Grouping {
             key_joins: Vec::new(),
             text_join: None,
             text: CHANNEL_TEXT.to_owned(),
+            key_of_text_join: None,
+            key_of_text: format!("array_position({CHANNEL_NAMES}, {{text}})"),
         },
     }
 }
@@ -222,6 +241,8 @@ fn inline(key: String) -> Grouping {
         key_joins: Vec::new(),
         text_join: None,
         text: "{key}".to_owned(),
+        key_of_text_join: None,
+        key_of_text: "{text}".to_owned(),
     }
 }
 
@@ -229,10 +250,15 @@ fn joined_text(column: DictionaryColumn) -> String {
     format!("coalesce({{alias}}.{}, '')", column.text)
 }
 
+fn joined_number(column: DictionaryColumn) -> String {
+    format!("coalesce({{alias}}.{}, 0)", column.number)
+}
+
 /// The names of channels, in the order of their numbers, from 1.
 pub const CHANNELS: [&str; 6] = [
     "direct", "search", "social", "email", "campaign", "referral",
 ];
+const CHANNEL_NAMES: &str = "array['direct', 'search', 'social', 'email', 'campaign', 'referral']";
 /// The names of [`Channel`](crate::enrich::channel::Channel), in the order of their numbers.
 pub const CHANNEL_TEXT: &str =
     "(array['direct', 'search', 'social', 'email', 'campaign', 'referral'])[{key}]";

@@ -9,7 +9,7 @@ use crate::rollup::attributes::AttributeStore;
 use crate::store::directory::Directory;
 
 use super::aggregate;
-use super::answer::Answer;
+use super::answer::{Answer, RollupDescription};
 use super::rollup::answer::{Attempt, RollupReader};
 use super::session::Snapshot;
 
@@ -59,6 +59,15 @@ impl Engine {
         }
     }
 
+    /// The rollups of a property, as far as they are.
+    pub async fn rollups(
+        &self,
+        _snapshot: &Snapshot<'_>,
+        _property_no: i32,
+    ) -> Result<Vec<RollupDescription>, ApiError> {
+        Ok(Vec::new())
+    }
+
     /// Measures the whole range at once, perhaps from another rollup than the rows.
     async fn totals(
         &self,
@@ -75,6 +84,7 @@ impl Engine {
             fill_gaps: true,
             totals: false,
             others: false,
+            only: None,
             ..question.clone()
         };
         let answer = Box::pin(self.aggregate(snapshot, &question)).await?;

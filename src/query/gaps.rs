@@ -1,4 +1,4 @@
-//! Rows for buckets without events.
+//! Which rows an answer has: those for buckets without events too, if they are wanted.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
@@ -7,6 +7,18 @@ use crate::domain::question::{Aggregate, MAX_ROWS, Sort, SortKey};
 use crate::error::ApiError;
 
 use super::answer::{Answer, AnswerRow};
+
+/// Keeps the rows that the question wants, in order.
+pub fn choose(answer: &mut Answer, question: &Aggregate) -> Result<(), ApiError> {
+    if let Some(only) = &question.only {
+        answer.rows.retain(|row| only.contains(&row.key()));
+    } else if question.fill_gaps {
+        fill(answer, question)?;
+    } else {
+        answer.rows.truncate(question.limit);
+    }
+    Ok(())
+}
 
 /// Gives every combination of dimension values a row in every bucket, and brings all in order.
 pub fn fill(answer: &mut Answer, question: &Aggregate) -> Result<(), ApiError> {

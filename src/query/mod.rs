@@ -21,5 +21,6 @@ pub mod events;
 pub mod filter_sql;
 pub mod gaps;
 pub mod params;
+pub mod reports;
 pub mod rollup;
 pub mod session;

@@ -1,10 +1,11 @@
 //! One question's statements: on one snapshot, read only, within a time limit.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Pool, Transaction};
+use jiff::Timestamp;
 use tokio_postgres::{CancelToken, Row};
 
 use crate::error::ApiError;
@@ -61,6 +62,7 @@ impl Session {
         let limit = self.limit;
         // Only dropping takes it away.
         let client = self.client.as_mut().ok_or(ApiError::Internal)?;
+        let begun_at = Timestamp::now();
         let cancel_token = client.cancel_token();
         let transaction = client
             .build_transaction()
@@ -83,8 +85,21 @@ impl Session {
             cancel_token,
             was_given_up: Arc::clone(&self.was_given_up),
             limit,
+            begun_at,
+            executed: Mutex::default(),
         })
     }
+}
+
+/// A statement that was run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Executed {
+    /// What it does, in words.
+    pub step: String,
+    /// How long it took, the way there and back included.
+    pub took: Duration,
+    /// Rows that it returned.
+    pub rows: usize,
 }
 
 /// Statements that see the same state of the database. It is only read, so dropping it ends it.
@@ -93,13 +108,40 @@ pub struct Snapshot<'s> {
     cancel_token: CancelToken,
     was_given_up: Arc<AtomicBool>,
     limit: TimeLimit,
+    begun_at: Timestamp,
+    executed: Mutex<Vec<Executed>>,
 }
 
 impl Snapshot<'_> {
-    /// Runs a statement.
+    /// A time before it was taken: it sees all that was in the database then.
+    pub fn watermark(&self) -> Timestamp {
+        self.begun_at
+    }
+
+    /// What was run, in the order in which it ended.
+    pub fn executed(&self) -> Vec<Executed> {
+        self.executed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Runs a statement. What it does is said by its first line, if that is a comment.
     pub async fn query(&self, sql: &str, params: &Params) -> Result<Vec<Row>, ApiError> {
-        self.guarded(self.transaction.query_typed(sql, &params.as_slice()))
-            .await
+        let begun_at = Instant::now();
+        let rows = self
+            .guarded(self.transaction.query_typed(sql, &params.as_slice()))
+            .await?;
+        let executed = Executed {
+            step: title(sql).to_owned(),
+            took: begun_at.elapsed(),
+            rows: rows.len(),
+        };
+        self.executed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(executed);
+        Ok(rows)
     }
 
     /// Its transaction, for statements that are run within [`Self::guarded`].
@@ -119,6 +161,19 @@ impl Snapshot<'_> {
         let result = statements.await;
         guard.token = None;
         result.map_err(|error| failure(error, self.limit))
+    }
+}
+
+/// The first sentence of a statement's header.
+fn title(sql: &str) -> &str {
+    let line = sql.lines().next().unwrap_or_default();
+    match line.strip_prefix("-- ") {
+        Some(header) => header
+            .split(". ")
+            .next()
+            .unwrap_or(header)
+            .trim_end_matches('.'),
+        None => "Looks up texts",
     }
 }
 

@@ -86,7 +86,7 @@ pub fn source(dimension: &Dimension) -> Option<Source> {
 /// Whether an event may have several values of a dimension. Rows of such a rollup count an event more than
 /// once, so they must not be added up.
 pub fn is_list(dimension: &Dimension) -> bool {
-    matches!(dimension, Dimension::Category | Dimension::Tag)
+    dimension.is_list()
 }
 
 impl Column {

@@ -8,11 +8,9 @@ use uuid::Uuid;
 use crate::domain::event::Verdict;
 use crate::domain::key::KeyKind;
 use crate::domain::property::Retention;
-use crate::domain::question::Aggregate;
 use crate::enrich::ip::IpPolicy;
 use crate::error::ApiError;
 use crate::pb;
-use crate::query::answer::{Answer, AnswerRow};
 use crate::query::events::StoredEvent;
 use crate::store::keys::KeyDescription;
 use crate::store::properties::PropertyDescription;
@@ -57,54 +55,6 @@ pub fn event_result(event_id: Option<Uuid>, verdict: Verdict) -> pb::EventResult
                 description: violation.description,
             })
             .collect(),
-    }
-}
-
-/// An answer.
-pub fn aggregate_response(
-    question: &Aggregate,
-    answer: Answer,
-    now: Timestamp,
-) -> pb::AggregateResponse {
-    let starts = question.buckets.starts();
-    let range = question.selection.range;
-    let row = |row: AnswerRow| pb::AggregateRow {
-        bucket_start: starts.get(row.bucket).copied().map(timestamp),
-        dimensions: row.dimensions,
-        metrics: row.metrics,
-    };
-    let totals = answer.totals.map(|metrics| pb::AggregateRow {
-        bucket_start: Some(timestamp(range.since)),
-        dimensions: Vec::new(),
-        metrics,
-    });
-    pb::AggregateResponse {
-        dimensions: question
-            .dimensions
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-        metrics: question
-            .metrics
-            .iter()
-            .map(|metric| metric.name().to_owned())
-            .collect(),
-        rows: answer.rows.into_iter().map(row).collect(),
-        totals,
-        metadata: Some(pb::AnswerMetadata {
-            since: Some(timestamp(range.since)),
-            until: Some(timestamp(range.until_exclusive)),
-            time_zone: question.time_zone.iana_name().unwrap_or("UTC").to_owned(),
-            source: answer.plan.source,
-            exact: true,
-            row_count: i64::try_from(answer.row_count).unwrap_or(i64::MAX),
-            partial_buckets: question
-                .buckets
-                .partial(range, now)
-                .into_iter()
-                .map(timestamp)
-                .collect(),
-        }),
     }
 }
 

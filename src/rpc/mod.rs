@@ -6,10 +6,12 @@
 //! ```
 
 pub mod admin;
+pub mod answers;
 pub mod codec;
 pub mod connections;
 pub mod convert;
 pub mod dead_letters;
+pub mod describe;
 pub mod gate;
 pub mod health;
 pub mod ingest;

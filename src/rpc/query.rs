@@ -8,11 +8,33 @@ use crate::error::ApiError;
 use crate::pb;
 use crate::pb::server::query_service_server::QueryService;
 use crate::query::events;
-use crate::query::session::{Session, within};
-use crate::validate::{page_token, question};
+use crate::query::reports::Report;
+use crate::query::reports::metadata::Look;
+use crate::query::session::{Session, TimeLimit, within};
+use crate::validate::{page_token, question, reports};
 
-use super::convert;
+use super::answers::{self, Asked};
 use super::scope::Scope;
+use super::{convert, describe};
+
+fn asked(explain: bool) -> Asked {
+    Asked {
+        now: Timestamp::now(),
+        explain,
+    }
+}
+
+/// Has a question answered, whose message has been read, from one snapshot and in the call's time.
+async fn answered<R: Report>(scope: &Scope, question: &R) -> Result<R::Answer, ApiError> {
+    scope.release_message();
+    let limit = scope.time_limit();
+    within(limit, async {
+        let mut session = Session::open(&scope.core.pool, limit).await?;
+        let snapshot = session.snapshot().await?;
+        question.ask(&scope.core.engine, &snapshot).await
+    })
+    .await
+}
 
 /// The handlers; everything they need is in the call's scope.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,18 +47,56 @@ impl QueryService for Query {
         request: Request<pb::AggregateRequest>,
     ) -> Result<Response<pb::AggregateResponse>, Status> {
         let scope = Scope::of(&request)?;
-        let now = Timestamp::now();
-        let question = question::aggregate(request.into_inner(), scope.property()?, now)?;
-        scope.release_message();
-        let limit = scope.time_limit();
-        let answer = within(limit, async {
-            let mut session = Session::open(&scope.core.pool, limit).await?;
-            let snapshot = session.snapshot().await?;
-            scope.core.engine.aggregate(&snapshot, &question).await
-        })
-        .await?;
-        Ok(Response::new(convert::aggregate_response(
-            &question, answer, now,
+        let request = request.into_inner();
+        let asked = asked(request.explain);
+        let question = question::aggregate(request, scope.property()?, asked.now)?;
+        let (answer, about) = answered(&scope, &question).await?;
+        Ok(Response::new(answers::aggregate(
+            &question, answer, about, asked,
+        )))
+    }
+
+    async fn breakdown(
+        &self,
+        request: Request<pb::BreakdownRequest>,
+    ) -> Result<Response<pb::BreakdownResponse>, Status> {
+        let scope = Scope::of(&request)?;
+        let request = request.into_inner();
+        let asked = asked(request.explain);
+        let question = reports::breakdown(request, scope.property()?, asked.now)?;
+        let (answer, about) = answered(&scope, &question).await?;
+        Ok(Response::new(answers::breakdown(
+            &question, answer, about, asked,
+        )))
+    }
+
+    async fn overview(
+        &self,
+        request: Request<pb::OverviewRequest>,
+    ) -> Result<Response<pb::OverviewResponse>, Status> {
+        let scope = Scope::of(&request)?;
+        let request = request.into_inner();
+        let asked = asked(request.explain);
+        let question = reports::overview(request, scope.property()?, asked.now)?;
+        let (answer, about) = answered(&scope, &question).await?;
+        Ok(Response::new(answers::overview(
+            &question, answer, about, asked,
+        )))
+    }
+
+    async fn get_metadata(
+        &self,
+        request: Request<pb::GetMetadataRequest>,
+    ) -> Result<Response<pb::GetMetadataResponse>, Status> {
+        let scope = Scope::of(&request)?;
+        let property = scope.property()?;
+        let seen = answered(&scope, &Look(property.property_no)).await?;
+        let limit = TimeLimit(scope.core.query_timeout);
+        Ok(Response::new(describe::metadata(
+            property,
+            seen,
+            limit,
+            Timestamp::now(),
         )))
     }
 

@@ -4,9 +4,11 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
+use crate::domain::comparison::{self, Comparison};
 use crate::domain::property::Property;
 use crate::domain::time_range::{
-    self, EARLIEST_US, LATEST_US, RELATIVE_RANGES, TimeRange, start_of_date, to_microseconds,
+    self, EARLIEST_US, LATEST_US, Period, RELATIVE_RANGE_NAMES, TimeRange, start_of_date,
+    to_microseconds,
 };
 use crate::pb::{self, time_range::Range};
 
@@ -45,12 +47,12 @@ pub fn time_range(
     time_zone: &TimeZone,
     now: Timestamp,
     v: &mut Violations,
-) -> Option<TimeRange> {
-    let range = match range.and_then(|range| range.range) {
+) -> Option<Period> {
+    let (range, step) = match range.and_then(|range| range.range) {
         None => relative(DEFAULT_RANGE, time_zone, now, v)?,
         Some(Range::Relative(name)) => relative(&name, time_zone, now, v)?,
-        Some(Range::Interval(interval)) => self::interval(interval, now, v)?,
-        Some(Range::Dates(dates)) => self::dates(&dates, time_zone, now, v)?,
+        Some(Range::Interval(interval)) => (self::interval(interval, now, v)?, None),
+        Some(Range::Dates(dates)) => (self::dates(&dates, time_zone, now, v)?, None),
     };
     let bounds = EARLIEST_US..=LATEST_US;
     for time in [range.since, range.until_exclusive] {
@@ -72,7 +74,39 @@ pub fn time_range(
         );
         return None;
     }
-    Some(range)
+    let step = step.unwrap_or_else(|| comparison::step_of(range, time_zone));
+    Some(Period { range, step })
+}
+
+/// The range that a period is compared with, if it is.
+pub fn before(
+    compare: i32,
+    period: Option<Period>,
+    time_zone: &TimeZone,
+    v: &mut Violations,
+) -> Option<TimeRange> {
+    let comparison = match pb::Comparison::try_from(compare) {
+        Ok(pb::Comparison::Unspecified) => return None,
+        Ok(pb::Comparison::PreviousPeriod) => Comparison::PreviousPeriod,
+        Ok(pb::Comparison::PreviousYear) => Comparison::PreviousYear,
+        Err(_) => {
+            let known = "1 (previous period), 2 (previous year) and 0 (none)";
+            v.add(
+                "compare",
+                format!("{compare} is no comparison; there are {known}"),
+            );
+            return None;
+        }
+    };
+    let range = comparison::before(&period?, comparison, time_zone);
+    let range = range.filter(|range| range.since.as_microsecond() >= EARLIEST_US);
+    if range.is_none() {
+        v.add(
+            "compare",
+            "the range before would begin before 2000-01-01; need a range that is later or shorter",
+        );
+    }
+    range
 }
 
 fn relative(
@@ -80,18 +114,18 @@ fn relative(
     time_zone: &TimeZone,
     now: Timestamp,
     v: &mut Violations,
-) -> Option<TimeRange> {
-    let range = time_range::resolve(name, &to_microseconds(now).to_zoned(time_zone.clone()));
-    if range.is_none() {
+) -> Option<(TimeRange, Option<time_range::Step>)> {
+    let period = time_range::resolve(name, &to_microseconds(now).to_zoned(time_zone.clone()));
+    if period.is_none() {
         v.add(
             "range.relative",
             format!(
-                "there is no range `{}`; there are {RELATIVE_RANGES}",
-                excerpt(name, 40)
+                "there is no range `{}`; there are {RELATIVE_RANGE_NAMES}",
+                excerpt(name, 40),
             ),
         );
     }
-    range
+    period.map(|period| (period.range, Some(period.step)))
 }
 
 fn interval(interval: pb::Interval, now: Timestamp, v: &mut Violations) -> Option<TimeRange> {

@@ -377,8 +377,36 @@ fn same(one: &[f64], other: &[f64]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(close)
 }
 
-/// A random question, and the statement that answers it.
-fn random_question(random: &mut StdRng) -> (AggregateRequest, String, String) {
+/// A random question, and the statements that answer it.
+struct Asked {
+    question: AggregateRequest,
+    since: i64,
+    until: i64,
+    /// A row for each bucket and combination of dimension values.
+    rows: Statement,
+    /// All at once.
+    totals: Statement,
+    /// A condition that an event is in none of the rows that `{kept}` lists.
+    left_out: String,
+}
+
+/// A statement without its range.
+struct Statement(String);
+
+impl Statement {
+    fn between(&self, since: i64, until: i64) -> String {
+        self.0
+            .replace("{since}", &since.to_string())
+            .replace("{until}", &until.to_string())
+            .replace("{also}", "true")
+    }
+
+    fn with(&self, condition: &str) -> Self {
+        Self(self.0.replace("{also}", condition))
+    }
+}
+
+fn random_question(random: &mut StdRng) -> Asked {
     let zone = text(random, ZONES);
     let bucket = *[
         Bucket::FifteenMinutes,
@@ -461,8 +489,8 @@ fn random_question(random: &mut StdRng) -> (AggregateRequest, String, String) {
         .map(|(_, metric)| format!(", coalesce(({metric})::float8, 'NaN')"))
         .collect();
     let chosen = format!(
-        "r.time >= to_timestamp({since}) and r.time < to_timestamp({until}) \
-         and ({include_bots} or not r.is_bot) and {filter_sql}"
+        "r.time >= to_timestamp({{since}}) and r.time < to_timestamp({{until}}) \
+         and ({include_bots} or not r.is_bot) and {filter_sql} and {{also}}"
     );
     let rows = format!(
         "select {}{keys}{values} from events_readable r {tags} where {chosen} group by {}",
@@ -472,6 +500,10 @@ fn random_question(random: &mut StdRng) -> (AggregateRequest, String, String) {
     let totals = format!(
         "select {} from events_readable r where {chosen}",
         values.trim_start_matches(", ")
+    );
+    let left_out = format!(
+        "exists (select from (values (1)) as one (x) {tags} where ({}{keys}) not in (values {{kept}}))",
+        bucket_sql(bucket, &zone)
     );
     let names = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, _)| (*name).to_owned()).collect();
     let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
@@ -492,24 +524,303 @@ fn random_question(random: &mut StdRng) -> (AggregateRequest, String, String) {
         totals: true,
         ..AggregateRequest::default()
     };
-    (question, rows, totals)
+    Asked {
+        question,
+        since,
+        until,
+        rows: Statement(rows),
+        totals: Statement(totals),
+        left_out,
+    }
+}
+
+impl Asked {
+    fn bucket(&self) -> Bucket {
+        self.question.bucket()
+    }
+
+    fn zone(&self) -> TimeZone {
+        TimeZone::get(&self.question.time_zone).expect("a zone")
+    }
+
+    /// What a statement says about a range, by bucket and dimensions.
+    async fn rows(&self, client: &Client, since: i64, until: i64) -> Rows {
+        let keys = self.question.dimensions.len() + 1;
+        let sql = self.rows.between(since, until);
+        client
+            .query(&sql, &[])
+            .await
+            .expect("the statement is right")
+            .iter()
+            .map(|row| {
+                let key = (0..keys).map(|place| row.get(place)).collect();
+                (key, numbers(row, keys))
+            })
+            .collect()
+    }
+
+    /// The key of a row of the answer.
+    fn key(&self, row: &pb::AggregateRow, start: prost_types::Timestamp) -> Vec<String> {
+        let mut key = vec![bucket_text(self.bucket(), &self.zone(), start)];
+        key.extend(row.dimensions.iter().cloned());
+        key
+    }
+}
+
+fn numbers(row: &tokio_postgres::Row, from: usize) -> Vec<f64> {
+    (from..row.len()).map(|place| row.get(place)).collect()
+}
+
+/// Asserts that all rows are the same.
+#[track_caller]
+fn assert_same_rows(answered: &Rows, found: &Rows, asked: &Asked) {
+    let differs = |(key, metrics): &(&Vec<String>, &Vec<f64>), in_other: &Rows| {
+        !in_other.get(*key).is_some_and(|other| same(metrics, other))
+    };
+    let missing: Vec<_> = found
+        .iter()
+        .filter(|row| differs(row, answered))
+        .take(5)
+        .collect();
+    let invented: Vec<_> = answered
+        .iter()
+        .filter(|row| differs(row, found))
+        .take(5)
+        .collect();
+    assert!(
+        missing.is_empty() && invented.is_empty(),
+        "missing {missing:?}, invented {invented:?}\nquestion {:?}\nstatement {}",
+        asked.question,
+        asked.rows.0
+    );
 }
 
 /// Asks a random question, and returns where the answer came from.
 async fn check(app: &TestApp, client: &Client, random: &mut StdRng) -> String {
-    let (question, rows_sql, totals_sql) = random_question(random);
-    let bucket = question.bucket();
-    let zone = TimeZone::get(&question.time_zone).expect("a zone");
-    let answer = app.aggregate(question.clone()).await;
-
+    let asked = random_question(random);
+    let answer = app.aggregate(asked.question.clone()).await;
     let answered: Rows = answer
         .rows
         .iter()
         .map(|row| {
             let start = row.bucket_start.expect("a bucket");
-            let mut key = vec![bucket_text(bucket, &zone, start)];
-            key.extend(row.dimensions.iter().cloned());
-            (key, row.metrics.clone())
+            (asked.key(row, start), row.metrics.clone())
+        })
+        .collect();
+    assert_eq!(
+        answered.len(),
+        answer.rows.len(),
+        "no row twice: {:?}",
+        asked.question
+    );
+    let found = asked.rows(client, asked.since, asked.until).await;
+    assert_same_rows(&answered, &found, &asked);
+
+    let sql = asked.totals.between(asked.since, asked.until);
+    let row = client
+        .query_one(&sql, &[])
+        .await
+        .expect("the statement is right");
+    let totals = answer.totals.expect("totals").metrics;
+    assert!(
+        same(&totals, &numbers(&row, 0)),
+        "totals {totals:?}, not {:?}\nquestion {:?}\nstatement {sql}",
+        numbers(&row, 0),
+        asked.question
+    );
+    match random.random_range(0..3) {
+        0 => check_others(app, client, random, &asked, &found).await,
+        1 => check_comparison(app, client, &asked, &found).await,
+        _ => {}
+    }
+    answer.metadata.expect("metadata").source
+}
+
+/// Asks the same question with a limit: what it leaves out is measured at once.
+async fn check_others(
+    app: &TestApp,
+    client: &Client,
+    random: &mut StdRng,
+    asked: &Asked,
+    found: &Rows,
+) {
+    let limit = random.random_range(1..=found.len().max(2));
+    let question = AggregateRequest {
+        limit: i32::try_from(limit).expect("few"),
+        others: true,
+        totals: false,
+        fill_gaps: random.random_bool(0.2)
+            && found.len() < 200
+            && asked.bucket() != Bucket::FifteenMinutes,
+        ..asked.question.clone()
+    };
+    let answer = app.aggregate(question.clone()).await;
+    let kept: Vec<String> = answer
+        .rows
+        .iter()
+        .map(|row| {
+            let key = asked.key(row, row.bucket_start.expect("a bucket"));
+            let literals: Vec<String> = key.iter().map(|text| literal(text)).collect();
+            format!("({})", literals.join(", "))
+        })
+        .collect();
+    // Text, also where there is nothing to compare with.
+    let nothing = vec!["null::text"; question.dimensions.len() + 1].join(", ");
+    let kept = match kept.is_empty() {
+        true => format!("({nothing})"),
+        false => kept.join(", "),
+    };
+    let left_out = asked.left_out.replace("{kept}", &kept);
+    let counted = Statement(
+        asked
+            .totals
+            .0
+            .replacen("select ", "select count(*)::float8, ", 1),
+    );
+    let sql = counted.with(&left_out).between(asked.since, asked.until);
+    let row = client
+        .query_one(&sql, &[])
+        .await
+        .expect("the statement is right");
+    let expected = numbers(&row, 1);
+    let is_something = numbers(&row, 0)[0] > 0.0;
+    match answer.others {
+        Some(others) if is_something => assert!(
+            same(&others.metrics, &expected),
+            "others {:?}, not {expected:?}\nquestion {question:?}\nstatement {sql}",
+            others.metrics
+        ),
+        None if !is_something => {}
+        others => {
+            panic!("others {others:?}, not {expected:?}\nquestion {question:?}\nstatement {sql}")
+        }
+    }
+}
+
+/// Place of a bucket among those of a range that begins in the bucket `first`; both as text.
+fn place(bucket: Bucket, first: &str, start: &str) -> i64 {
+    let months = |text: &str| {
+        let date: jiff::civil::Date = text.parse().expect("a date");
+        i64::from(date.year()) * 12 + i64::from(date.month())
+    };
+    let days = |text: &str| {
+        let date: jiff::civil::Date = text.parse().expect("a date");
+        date.to_zoned(TimeZone::UTC)
+            .expect("a time")
+            .timestamp()
+            .as_second()
+            / 86_400
+    };
+    let minutes = |text: &str| {
+        let time: jiff::civil::DateTime = text.parse().expect("a time");
+        time.to_zoned(TimeZone::UTC)
+            .expect("a time")
+            .timestamp()
+            .as_second()
+            / 60
+    };
+    match bucket {
+        Bucket::WholeRange => 0,
+        Bucket::Hour => (minutes(start) - minutes(first)) / 60,
+        Bucket::FifteenMinutes => (minutes(start) - minutes(first)) / 15,
+        Bucket::Week => (days(start) - days(first)) / 7,
+        Bucket::Month => months(start) - months(first),
+        Bucket::Quarter => (months(start) - months(first)) / 3,
+        Bucket::Year => (months(start) - months(first)) / 12,
+        _ => days(start) - days(first),
+    }
+}
+
+/// Asks the same question compared with the time before: rows belong together by place and dimensions.
+async fn check_comparison(app: &TestApp, client: &Client, asked: &Asked, found: &Rows) {
+    let question = AggregateRequest {
+        compare: pb::Comparison::PreviousPeriod.into(),
+        ..asked.question.clone()
+    };
+    let answer = app.aggregate(question.clone()).await;
+    let (since, until) = (asked.since, asked.until);
+    // No random second is a midnight, or hardly ever, so that the time before is as long.
+    let since_before = since - (until - since);
+    let found_before = asked.rows(client, since_before, since).await;
+
+    let bucket = asked.bucket();
+    let first_and_last = async |since: i64, until: i64| {
+        let sql = format!(
+            "select {}, {} from (values (to_timestamp({since}), to_timestamp({until}) - interval '1 us')) r (time, last)",
+            bucket_sql(bucket, &question.time_zone),
+            bucket_sql(bucket, &question.time_zone).replace("r.time", "r.last"),
+        );
+        let row = client.query_one(&sql, &[]).await.expect("a row");
+        (row.get::<_, String>(0), row.get::<_, String>(1))
+    };
+    let (first, last) = first_and_last(since, until).await;
+    let (first_before, last_before) = first_and_last(since_before, since).await;
+    let count = place(bucket, &first, &last) + 1;
+    let count_before = place(bucket, &first_before, &last_before) + 1;
+    let of_nothing: Vec<f64> = question
+        .metrics
+        .iter()
+        .map(|metric| match metric.as_str() {
+            "events" | "page_views" | "visitors" | "duration_sum" => 0.0,
+            _ => f64::NAN,
+        })
+        .collect();
+    let nothing = |place: i64, count: i64| match place < count {
+        true => of_nothing.clone(),
+        false => vec![f64::NAN; of_nothing.len()],
+    };
+    let by_place = |rows: &Rows, first: &str| -> BTreeMap<(i64, Vec<String>), Vec<f64>> {
+        rows.iter()
+            .map(|(key, metrics)| {
+                let place = place(bucket, first, &key[0]);
+                ((place, key[1..].to_vec()), metrics.clone())
+            })
+            .collect()
+    };
+    let now = by_place(found, &first);
+    let before = by_place(&found_before, &first_before);
+    let expected: Rows = now
+        .keys()
+        .chain(before.keys())
+        .map(|key| {
+            let of = |rows: &BTreeMap<_, Vec<f64>>, count| {
+                rows.get(key)
+                    .cloned()
+                    .unwrap_or_else(|| nothing(key.0, count))
+            };
+            let mut words = vec![key.0.to_string()];
+            words.extend(key.1.iter().cloned());
+            (words, [of(&now, count), of(&before, count_before)].concat())
+        })
+        .collect();
+    let answered: Rows = answer
+        .rows
+        .iter()
+        .map(|row| {
+            let (start, first) = match (row.bucket_start, row.bucket_start_before) {
+                (Some(start), _) => (start, &first),
+                (None, start) => (start.expect("a bucket"), &first_before),
+            };
+            let mut key = asked.key(row, start);
+            key[0] = place(bucket, first, &key[0]).to_string();
+            for (now, (before, change)) in row
+                .metrics
+                .iter()
+                .zip(row.metrics_before.iter().zip(&row.change_percent))
+            {
+                let expected = match *before == 0.0 {
+                    true => f64::NAN,
+                    false => 100.0 * now / before - 100.0,
+                };
+                assert!(
+                    expected.is_nan() && change.is_nan() || (expected - change).abs() < 1e-6,
+                    "{before} to {now} is {change} %"
+                );
+            }
+            (
+                key,
+                [row.metrics.clone(), row.metrics_before.clone()].concat(),
+            )
         })
         .collect();
     assert_eq!(
@@ -517,49 +828,16 @@ async fn check(app: &TestApp, client: &Client, random: &mut StdRng) -> String {
         answer.rows.len(),
         "no row twice: {question:?}"
     );
-    let keys = question.dimensions.len() + 1;
-    let numbers = |row: &tokio_postgres::Row, from: usize| -> Vec<f64> {
-        (from..row.len()).map(|place| row.get(place)).collect()
-    };
-    let found: Rows = client
-        .query(&rows_sql, &[])
-        .await
-        .expect("the statement is right")
-        .iter()
-        .map(|row| {
-            let key = (0..keys).map(|place| row.get(place)).collect();
-            (key, numbers(row, keys))
-        })
-        .collect();
-    let differs = |(key, metrics): &(&Vec<String>, &Vec<f64>), in_other: &Rows| {
-        !in_other.get(*key).is_some_and(|other| same(metrics, other))
-    };
-    let missing: Vec<_> = found
-        .iter()
-        .filter(|row| differs(row, &answered))
-        .take(5)
-        .collect();
-    let invented: Vec<_> = answered
-        .iter()
-        .filter(|row| differs(row, &found))
-        .take(5)
-        .collect();
-    assert!(
-        missing.is_empty() && invented.is_empty(),
-        "missing {missing:?}, invented {invented:?}\nquestion {question:?}\nstatement {rows_sql}"
-    );
+    assert_same_rows(&answered, &expected, asked);
 
-    let row = client
-        .query_one(&totals_sql, &[])
-        .await
-        .expect("the statement is right");
-    let totals = answer.totals.expect("totals").metrics;
+    let sql = asked.totals.between(since_before, since);
+    let row = client.query_one(&sql, &[]).await.expect("totals");
+    let totals = answer.totals.expect("totals").metrics_before;
     assert!(
         same(&totals, &numbers(&row, 0)),
-        "totals {totals:?}, not {:?}\nquestion {question:?}\nstatement {totals_sql}",
+        "totals before {totals:?}, not {:?}\nquestion {question:?}\nstatement {sql}",
         numbers(&row, 0)
     );
-    answer.metadata.expect("metadata").source
 }
 
 #[tokio::test]

@@ -304,7 +304,7 @@ async fn relative_ranges_that_are_none_are_told_which_there_are() {
     ] {
         let said = format!(
             "range.relative: there is no range `{name}`; there are {}",
-            tallymark::domain::time_range::RELATIVE_RANGES
+            tallymark::domain::time_range::RELATIVE_RANGE_NAMES
         );
         let status = app
             .aggregate_error(in_range(Range::Relative(name.to_owned())))

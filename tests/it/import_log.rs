@@ -12,9 +12,10 @@ use tokio::process::Command;
 
 use crate::support::{Ended, TestApp, run, run_with_stdin};
 
-const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/access.log");
+/// A log of 41 lines, with everything odd that a log may have.
+pub const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/access.log");
 /// Ten thousand lines of a real site. Not part of the repository.
-const REAL_LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/access.log");
+pub const REAL_LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/access.log");
 
 /// Day, page and system of the fixture's page views, and how many; counted by reading it. The fixture's
 /// other lines are requests of other methods and statuses, files that pages load, and no requests at all.
@@ -228,20 +229,22 @@ async fn count_with_awk(log: &str) -> BTreeMap<String, u64> {
 }
 
 /// `tallymark import` into a service.
-struct Importer {
+pub struct Importer {
     address: String,
     key: String,
 }
 
 impl Importer {
-    fn of(app: &TestApp) -> Self {
+    /// Into `default` of this service.
+    pub fn of(app: &TestApp) -> Self {
         Self {
             address: app.address.to_string(),
             key: app.write_key.reveal().to_owned(),
         }
     }
 
-    async fn import(&self, files: &[&str]) -> Ended {
+    /// Imports files.
+    pub async fn import(&self, files: &[&str]) -> Ended {
         run(&[&["import"], files].concat(), &self.variables()).await
     }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::dimension::Dimension;
 use crate::domain::metric::Metric;
-use crate::domain::question::{Aggregate, MAX_ROWS};
+use crate::domain::question::{Aggregate, MAX_ROWS, RowKey};
 use crate::error::ApiError;
 use crate::query::answer::{Answer, AnswerRow, Plan};
 use crate::query::gaps;
@@ -197,45 +197,41 @@ impl RollupReader {
             .await?
             .map_err(unreadable)?;
         }
-        let (mut rows, places) = self.rows(snapshot, question, &scan, &visitors).await?;
+        let (rows, places) = self.rows(snapshot, question, &scan, &visitors).await?;
 
-        let row_count = rows.len() as u64;
-        let mut others = None;
-        if !question.fill_gaps && rows.len() > question.limit {
-            if question.others {
-                let mut is_left_out = vec![false; scan.groups().len()];
-                for place in &places[question.limit..] {
-                    is_left_out[*place] = true;
-                }
-                let mut cell = Cell::default();
-                for place in &places[question.limit..] {
-                    cell.add(&scan.groups()[*place].cell);
-                }
-                let mut together = 0;
-                if wants_visitors {
-                    let needed = scan.needed_sets_of(&is_left_out);
-                    let sets = self
-                        .read_sets(snapshot, &segments, &grains, &needed)
-                        .await?;
-                    together = off_thread(move || {
-                        scan.visitors_together(&is_left_out, &read_sets(&sets)?)
-                    })
-                    .await?
-                    .map_err(unreadable)?;
-                }
-                others = Some(metrics(&question.metrics, &cell, together));
-            }
-            rows.truncate(question.limit);
-        }
+        // Every row with its group; what is left out is known when the rows have been chosen.
+        let groups: Vec<(RowKey, usize)> = match question.others {
+            true => rows.iter().map(AnswerRow::key).zip(places).collect(),
+            false => Vec::new(),
+        };
         let mut answer = Answer {
+            row_count: rows.len() as u64,
             rows,
-            row_count,
             totals: None,
-            others,
+            others: None,
             plan,
         };
-        if question.fill_gaps {
-            gaps::fill(&mut answer, question)?;
+        gaps::choose(&mut answer, question)?;
+        let left_out = left_out(groups, question, &answer);
+        if !left_out.is_empty() {
+            let mut is_left_out = vec![false; scan.groups().len()];
+            let mut cell = Cell::default();
+            for place in left_out {
+                is_left_out[place] = true;
+                cell.add(&scan.groups()[place].cell);
+            }
+            let mut together = 0;
+            if wants_visitors {
+                let needed = scan.needed_sets_of(&is_left_out);
+                let sets = self
+                    .read_sets(snapshot, &segments, &grains, &needed)
+                    .await?;
+                together =
+                    off_thread(move || scan.visitors_together(&is_left_out, &read_sets(&sets)?))
+                        .await?
+                        .map_err(unreadable)?;
+            }
+            answer.others = Some(metrics(&question.metrics, &cell, together));
         }
         Ok(Attempt::Answered(answer))
     }
@@ -341,6 +337,23 @@ impl RollupReader {
         rows.sort_unstable_by(|(one, _), (other, _)| gaps::compare(one, other, &question.order));
         Ok(rows.into_iter().unzip())
     }
+}
+
+/// The groups of the rows that are not in the answer.
+fn left_out(groups: Vec<(RowKey, usize)>, question: &Aggregate, answer: &Answer) -> Vec<usize> {
+    let in_answer: HashSet<RowKey>;
+    let kept = match &question.only {
+        Some(only) => only.as_ref(),
+        None => {
+            in_answer = answer.rows.iter().map(AnswerRow::key).collect();
+            &in_answer
+        }
+    };
+    groups
+        .into_iter()
+        .filter(|(key, _)| !kept.contains(key))
+        .map(|(_, place)| place)
+        .collect()
 }
 
 const UNREAD: crate::rollup::codec::Unreadable =

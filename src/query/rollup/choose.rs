@@ -25,6 +25,9 @@ pub fn candidates(question: &Aggregate, rollups: &Rollups) -> Result<Vec<Arc<Spe
     if question.dimensions.len() > MAX_DIMENSIONS {
         return Err("no rollup has so many dimensions");
     }
+    if question.others && question.dimensions.iter().any(is_list) {
+        return Err("an event may be in several of the rows that are left out, and counts once");
+    }
     let mut filtered = Vec::new();
     if let Some(filter) = &question.selection.filter {
         filter_dimensions(filter, &mut filtered)?;

@@ -11,11 +11,12 @@ with grouped as (
 ),
 named as (
     -- The text of each group, looked up once a group and not once an event.
-    select g.*{texts}
+    select g.*, count(*) over () as row_count{texts}
     from grouped g
     {text_joins}
 )
-select bucket{columns}, count(*) over () as row_count
+select bucket{columns}, row_count
 from named
+where {wanted}
 order by {order}
 limit {limit}

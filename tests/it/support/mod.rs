@@ -8,6 +8,7 @@ mod forwarder;
 pub mod letters;
 pub mod load;
 mod process;
+pub mod questions;
 pub mod raw_http2;
 pub mod wire;
 

@@ -1,0 +1,40 @@
+//! What can be asked about a property, as far as its events say.
+
+use tokio_postgres::types::Type;
+
+use crate::error::ApiError;
+use crate::query::answer::RollupDescription;
+use crate::query::engine::Engine;
+use crate::query::params::Params;
+use crate::query::session::Snapshot;
+
+use super::Report;
+
+/// What a property's events say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Keys that its newest events have in their properties, in order.
+    pub property_keys: Vec<String>,
+    /// What is counted ahead.
+    pub rollups: Vec<RollupDescription>,
+}
+
+/// A look at a property's newest events, and at how far its rollups are. It holds the property's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look(pub i32);
+
+impl Report for Look {
+    type Answer = Seen;
+
+    async fn ask(&self, engine: &Engine, snapshot: &Snapshot<'_>) -> Result<Seen, ApiError> {
+        let mut params = Params::default();
+        params.bind(self.0, Type::INT4);
+        let rows = snapshot
+            .query(include_str!("sql/property_keys.sql"), &params)
+            .await?;
+        Ok(Seen {
+            property_keys: rows.iter().map(|row| row.get("key")).collect(),
+            rollups: engine.rollups(snapshot, self.0).await?,
+        })
+    }
+}
