@@ -81,9 +81,8 @@ pub const RELATIVE_RANGES: [(&str, &str); 23] = [
 
 /// The same names in few words, for an error that offers what would be valid.
 pub const RELATIVE_RANGE_NAMES: &str = "today, yesterday, last_N_minutes (hours, days, weeks, \
-     months, quarters, years), previous_N_days (weeks, months, quarters, years), week_to_date, \
-     month_to_date, quarter_to_date, year_to_date, previous_week, previous_month, \
-     previous_quarter, previous_year, all_time";
+     months, quarters, years), previous_N_days (weeks, months, quarters, years), previous_week \
+     (month, quarter, year), week_to_date (month, quarter, year), all_time";
 
 /// A calendar unit, or one of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -116,8 +116,12 @@ async fn a_compressed_log_or_one_from_a_pipe_gives_the_same() {
     Importer::of(&from_pipe).import_stdin(&lines).await.output();
 
     let from_file = by_day_page_and_os(&from_file).await;
+    let from_pipe = by_day_page_and_os(&from_pipe).await;
     assert_eq!(from_file.rows.len(), COUNTED.len());
-    assert_eq!(from_file, by_day_page_and_os(&from_pipe).await);
+    assert_eq!(
+        (from_file.rows, from_file.totals),
+        (from_pipe.rows, from_pipe.totals)
+    );
 }
 
 #[tokio::test]
