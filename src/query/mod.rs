@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  question ──▶ scan ──▶ aggregate.sql ──▶ rows ──▶ gaps ──▶ answer
-//!               which events, as SQL       └─ totals.sql
+//!               which events, as SQL       ├─ totals.sql
+//!                                          └─ others.sql: what the limit left out
 //! ```
 //!
 //! - [`engine`] chooses where an answer comes from: raw events, or rollups.
@@ -10,6 +11,7 @@
 //! - [`filter_sql`] turns a filter into a condition on ids: text is looked up in the dictionaries first.
 //! - [`aggregate`] asks an Aggregate question of the raw events.
 //! - [`gaps`] adds the rows without events and puts them in their place.
+//! - [`reports`] are made of several questions.
 //! - [`events`] lists and finds single events.
 //! - [`session`] runs a question's statements on one snapshot, within its time limit.
 
