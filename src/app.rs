@@ -39,6 +39,7 @@ use crate::log::disk::OpenError;
 use crate::metrics;
 use crate::open_files;
 use crate::query;
+use crate::retention;
 use crate::rollup::attributes::AttributeStore;
 use crate::rollup::compact::Compactor;
 use crate::rollup::stored::RollupError;
@@ -51,7 +52,7 @@ use crate::store::directory::Directory;
 use crate::store::embedded::{Engine, EngineError, EngineOptions};
 use crate::store::migrations::{self, MigrationError};
 use crate::store::requirements::{self, RequirementError};
-use crate::store::{StoreError, keys, pool, retention};
+use crate::store::{StoreError, keys, pool};
 
 /// User agents that are remembered.
 const CACHED_AGENTS: usize = 16_384;
@@ -222,7 +223,7 @@ impl App {
             Ok(Some(Parts {
                 core,
                 feed,
-                compactor,
+                rollups,
             })) => {
                 let core = Arc::new(core);
                 running = Some((Arc::clone(&core), feed.clone()));
@@ -233,9 +234,15 @@ impl App {
                     let loader = Loader::new(pool, feed, enricher, rollups, patience);
                     loaders.start("loader", loader.run(loaders.stop_token()));
                 }
-                start_workers(&mut workers, &core, &feed, reporter.clone());
-                if let Some(compactor) = compactor {
-                    workers.start("rollups", compactor.run(workers.stop_token()));
+                start_workers(
+                    &mut workers,
+                    &core,
+                    &feed,
+                    rollups.clone(),
+                    reporter.clone(),
+                );
+                if config.rollups {
+                    workers.start("rollups", rollups.run(workers.stop_token()));
                 }
                 let gauges = metrics::Gauges {
                     pools: [
@@ -338,8 +345,7 @@ async fn listen(listen: SocketAddr) -> Result<TcpListener, AppError> {
 struct Parts {
     core: Core,
     feed: Feed,
-    /// If rollups are kept.
-    compactor: Option<Compactor>,
+    rollups: Compactor,
 }
 
 async fn start(
@@ -385,13 +391,9 @@ async fn start(
         Arc::clone(&directory),
         Arc::clone(&attributes),
     );
-    let compactor = match config.rollups {
-        true => Some(rollups),
-        false => {
-            rollups.forget_all().await.map_err(AppError::Rollups)?;
-            None
-        }
-    };
+    if !config.rollups {
+        rollups.forget_all().await.map_err(AppError::Rollups)?;
+    }
     let core = Core {
         engine: Arc::new(query::engine::Engine::new(
             Arc::clone(&directory),
@@ -409,7 +411,7 @@ async fn start(
     Ok(Parts {
         core,
         feed,
-        compactor,
+        rollups,
     })
 }
 
@@ -436,6 +438,7 @@ fn start_workers(
     workers: &mut Workers,
     core: &Core,
     feed: &Feed,
+    rollups: Compactor,
     reporter: tonic_health::server::HealthReporter,
 ) {
     let stop = workers.stop_token();
@@ -446,11 +449,7 @@ fn start_workers(
     workers.start("directory", Arc::clone(&core.directory).run(stop.clone()));
     workers.start(
         "retention",
-        retention::run(
-            core.service_pool.clone(),
-            Arc::clone(&core.directory),
-            stop.clone(),
-        ),
+        retention::run(core.service_pool.clone(), rollups, stop.clone()),
     );
     workers.start(
         "health",

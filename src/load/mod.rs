@@ -31,6 +31,7 @@ pub mod ids;
 pub mod numbers;
 pub mod positions;
 pub mod progress;
+mod property_labels;
 pub mod row;
 pub mod write;
 
@@ -260,7 +261,9 @@ impl Loader {
         let work = self
             .connection
             .bounded(client, self.patience, async |client| {
-                let numbers = numbering.resolve(client, batch.unique()).await?;
+                let numbers = numbering
+                    .resolve(client, batch.unique(), writer.rollups())
+                    .await?;
                 writer.write(client, place, batch, &numbers).await
             });
         work.await.unwrap_or(Err(WriteError::TimedOut))

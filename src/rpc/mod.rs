@@ -18,6 +18,7 @@ pub mod pipe;
 pub mod query;
 pub mod receive;
 pub mod request_id;
+mod rollups;
 pub mod scope;
 pub mod server;
 pub mod stream_batch;

@@ -15,11 +15,12 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::domain::dimension::Dimension;
 use crate::domain::key::{Key, KeyKind};
 use crate::domain::property::{Property, Retention};
 use crate::enrich::ip::IpPolicy;
 use crate::error::causes;
-use crate::rollup::spec::Rollups;
+use crate::rollup::spec::{Rollups, Spec};
 
 use super::StoreError;
 
@@ -41,6 +42,8 @@ struct StoredKey {
 struct Snapshot {
     keys: HashMap<String, StoredKey>,
     properties: HashMap<i32, Arc<Property>>,
+    /// Of the properties that have declared ones.
+    rollups: HashMap<i32, Arc<Rollups>>,
 }
 
 /// What a valid key stands for.
@@ -162,6 +165,26 @@ impl Directory {
             };
             snapshot.keys.insert(row.get("key_id"), key);
         }
+        let mut declared: HashMap<i32, Vec<Spec>> = HashMap::new();
+        for row in client
+            .query(include_str!("sql/all_rollups.sql"), &[])
+            .await?
+        {
+            let names: Vec<&str> = row.get("dimensions");
+            let spec = Spec {
+                rollup_no: row.get("rollup_no"),
+                name: row.get("name"),
+                dimensions: names.into_iter().filter_map(Dimension::from_name).collect(),
+            };
+            declared
+                .entry(row.get("property_no"))
+                .or_default()
+                .push(spec);
+        }
+        snapshot.rollups = declared
+            .into_iter()
+            .map(|(property_no, specs)| (property_no, Arc::new(Rollups::with(specs))))
+            .collect();
         *self
             .snapshot
             .write()
@@ -220,9 +243,11 @@ impl Directory {
     }
 
     /// The rollups of a property.
-    pub fn rollups(&self, _property_no: i32) -> Arc<Rollups> {
+    pub fn rollups(&self, property_no: i32) -> Arc<Rollups> {
         static BUILT_IN: LazyLock<Arc<Rollups>> = LazyLock::new(|| Arc::new(Rollups::with([])));
-        Arc::clone(&BUILT_IN)
+        let snapshot = self.snapshot();
+        let declared = snapshot.rollups.get(&property_no);
+        Arc::clone(declared.unwrap_or(&BUILT_IN))
     }
 
     /// Every property.

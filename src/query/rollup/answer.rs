@@ -250,7 +250,15 @@ impl RollupReader {
     ) -> Result<Facts, ApiError> {
         let property_no = question.selection.property_no;
         let reading = raw::read(snapshot.transaction(), property_no, span_us, columns);
-        snapshot.guarded(reading).await
+        let rows = snapshot.guarded(reading).await?;
+        let facts = raw::facts(&self.attributes, &rows, columns).await;
+        facts.map_err(|error| {
+            tracing::error!(
+                error = crate::error::causes(&error),
+                "events cannot be read"
+            );
+            ApiError::Internal
+        })
     }
 
     /// A part of the segments that need it.
