@@ -30,5 +30,6 @@ mod request_ids;
 mod requirements;
 mod retention;
 mod rolling_restart;
+mod rollups;
 mod serve_process;
 mod time_zones;
