@@ -35,7 +35,7 @@ demo: build ## Show what it does: a made-up day of traffic in, three answers out
 serve: build ## Run a service to try things on, without keys, on 127.0.0.1:50051
 	$(TALLYMARK) serve --unauthenticated
 
-bench: setup ## Measure throughput and latency, and print ratios (several minutes)
+bench: setup ## Measure ingestion, and print ratios (several minutes)
 	@sh scripts/bench.sh
 
 bench-query: setup ## Time questions beside DuckDB and plain SQL, and print ratios (BENCH_QUERY_EVENTS, 10 million)

@@ -153,9 +153,14 @@ impl Service {
         })
     }
 
+    /// Its number in /proc.
+    pub fn process_id(&self) -> anyhow::Result<u32> {
+        self.process.id().context("the service ended")
+    }
+
     /// Memory of the service in MB, by its name in /proc (Linux): `VmRSS` now, `VmHWM` at most so far.
     pub fn memory_mb(&self, name: &str) -> anyhow::Result<u64> {
-        let process_id = self.process.id().context("the service ended")?;
+        let process_id = self.process_id()?;
         let status = std::fs::read_to_string(format!("/proc/{process_id}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kb = line.and_then(|line| {
@@ -167,7 +172,7 @@ impl Service {
 
     /// Stops it in order.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        let process_id = self.process.id().context("the service ended")?;
+        let process_id = self.process_id()?;
         let pid = rustix::process::Pid::from_raw(i32::try_from(process_id)?);
         rustix::process::kill_process(pid.context("no process")?, rustix::process::Signal::TERM)?;
         let status = self.process.wait().await?;

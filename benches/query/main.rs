@@ -20,6 +20,7 @@ mod forms;
 mod loading;
 mod measuring;
 mod options;
+mod processor;
 mod questions;
 mod report;
 mod upkeep;

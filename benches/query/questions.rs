@@ -162,7 +162,7 @@ fn question(name: &str, request: AggregateRequest, table: TableSql) -> Question 
     }
 }
 
-/// The only place where requests are made.
+/// The only place where requests are made: what all of them have in common belongs here.
 fn aggregate(
     range: Range,
     bucket: Bucket,

@@ -12,6 +12,7 @@ use super::events::{DAYS, Shape};
 use super::forms::messages;
 use super::loading::{CONNECTIONS, EVENTS_PER_MESSAGE, SETTINGS, until_caught_up};
 use super::options::Options;
+use super::processor;
 
 const ROUNDS: usize = 3;
 const SWITCH: &str = "TALLYMARK_ROLLUPS";
@@ -20,6 +21,8 @@ const SWITCH: &str = "TALLYMARK_ROLLUPS";
 struct Loads {
     queryable: Vec<Duration>,
     caught_up: Vec<Duration>,
+    /// Processor time until caught up, of service and database.
+    processor: Vec<Duration>,
     peak_memory_mb: u64,
 }
 
@@ -47,6 +50,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         Column::number("events/s"),
         Column::number("caught up s"),
         Column::number("events/s"),
+        Column::number("processor s"),
         Column::number("peak MB"),
     ]);
     let per_second = |time: Duration| shape.events as f64 / time.as_secs_f64();
@@ -62,6 +66,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
             row.push(decimal(time.as_secs_f64(), 2));
             row.push(count(per_second(time) as u64));
         }
+        row.push(decimal(median(loads.processor.clone()).as_secs_f64(), 2));
         row.push(count(loads.peak_memory_mb));
         table.row(row);
     }
@@ -71,10 +76,12 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     };
     println!(
         "Upkeep: {} events, median of {ROUNDS} rounds:\n\n{table}\nwith rollups throughput is {} × that without until \
-         queryable, {} × until caught up\n",
+         queryable, {} × until caught up; an event costs {} × the \
+         processor time\n",
         count(shape.events),
         share(&with.queryable, &without.queryable),
         share(&with.caught_up, &without.queryable),
+        share(&without.processor, &with.processor),
     );
     Ok(())
 }
@@ -92,12 +99,16 @@ async fn load(
     let settings: Vec<_> = SETTINGS.into_iter().chain(switch).collect();
     let service = Service::start(&url, dir.path(), &settings).await?;
     let shares = shares.iter().cloned().map(tokio_stream::iter).collect();
+    let before = processor::used(&service).await?;
     let started = Instant::now();
     loads
         .queryable
         .push(service.ingest(shares, shape.events).await?.queryable);
     until_caught_up(&url).await?;
     loads.caught_up.push(started.elapsed());
+    loads
+        .processor
+        .push(processor::used(&service).await? - before);
     loads.peak_memory_mb = loads.peak_memory_mb.max(service.memory_mb("VmHWM")?);
     service.stop().await
 }
