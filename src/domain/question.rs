@@ -1,5 +1,7 @@
 //! Questions, as validated.
 
+use std::cmp::Ordering;
+
 use jiff::tz::TimeZone;
 
 use super::bucket::Buckets;
@@ -44,6 +46,16 @@ pub struct Sort {
     pub key: SortKey,
     /// Largest first.
     pub descending: bool,
+}
+
+impl Sort {
+    /// An ascending order in this direction.
+    pub fn directed(self, ascending: Ordering) -> Ordering {
+        match self.descending {
+            true => ascending.reverse(),
+            false => ascending,
+        }
+    }
 }
 
 /// An Aggregate question.

@@ -25,7 +25,7 @@ use super::spec::{Spec, columns};
 use super::stored::{self, COVERS_ALL_US, EncodedSegment, NewSegment, RollupError, timestamp};
 
 /// Events of a day that are built at a time.
-const PART_EVENTS: i32 = 400_000;
+const PART_EVENTS: i32 = 150_000;
 
 /// Builds a day of a property's rollups that lack one, the newest; whether any lacked one.
 pub(super) async fn step(compactor: &Compactor, property: &Property) -> Result<bool, RollupError> {

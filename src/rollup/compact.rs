@@ -36,8 +36,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const DUE_EVENTS: i64 = 100_000;
 const DUE_ROWS: i64 = 200;
 const DUE_AGE_S: f64 = 5.0;
-/// Events that are taken in one transaction. A hundred bytes each, for a while.
-const MAX_EVENTS: i64 = 400_000;
+/// Events that are taken in one transaction. They take some 300 bytes each meanwhile.
+const MAX_EVENTS: i64 = 150_000;
 /// Segments of one day are merged as soon as so many of similar size are there, and all of them when for so
 /// long none was added: a day that is over becomes one.
 const SIMILAR: usize = 4;

@@ -23,7 +23,7 @@ use super::spec::{Spec, columns};
 use super::stored::{self, NewSegment, RollupError, StoredSegment, timestamp};
 
 /// Events that are read at a time.
-const PART_EVENTS: i32 = 400_000;
+const PART_EVENTS: i32 = 150_000;
 
 /// A day of a rollup that is not what the events say.
 #[derive(Debug, Clone, PartialEq)]

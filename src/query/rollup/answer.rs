@@ -1,30 +1,32 @@
 //! An answer from a rollup.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustc_hash::FxHashSet;
 use uuid::Uuid;
 
 use crate::domain::dimension::Dimension;
 use crate::domain::metric::Metric;
 use crate::domain::question::{Aggregate, MAX_ROWS};
 use crate::error::ApiError;
-use crate::query::answer::{Answer, AnswerRow, Plan};
+use crate::query::answer::{Answer, Plan};
 use crate::query::gaps;
 use crate::query::session::Snapshot;
 use crate::rollup::attributes::AttributeStore;
 use crate::rollup::cell::Cell;
 use crate::rollup::facts::Facts;
 use crate::rollup::raw;
-use crate::rollup::segment::{Key, SLOT_US};
+use crate::rollup::segment::SLOT_US;
 use crate::rollup::spec::{Column, Rollups, Spec, columns};
 use crate::rollup::stored::StoredSegment;
 use crate::rollup::visitors::Sets;
 
 use super::choose;
 use super::filter;
+use super::order::{TextsOfNumbers, in_order, metrics};
 use super::read::{Found, Part, PartCache, find, unreadable};
 use super::scan::{Asked, Grain, Scan, starts_us};
 use super::texts::Texts;
@@ -197,35 +199,39 @@ impl RollupReader {
             .await?
             .map_err(unreadable)?;
         }
-        let (mut rows, places) = self.rows(snapshot, question, &scan, &visitors).await?;
-
-        let row_count = rows.len() as u64;
+        let row_count = scan.groups().len() as u64;
+        if row_count > MAX_ROWS as u64 && question.fill_gaps {
+            return Err(gaps::too_large(row_count));
+        }
+        let texts = self.texts(snapshot, question, &scan).await?;
+        let (scan, rows, left_out) = {
+            let question = question.clone();
+            off_thread(move || {
+                let (rows, left_out) = in_order(&question, scan.groups(), &visitors, &texts);
+                (scan, rows, left_out)
+            })
+            .await?
+        };
         let mut others = None;
-        if !question.fill_gaps && rows.len() > question.limit {
-            if question.others {
-                let mut is_left_out = vec![false; scan.groups().len()];
-                for place in &places[question.limit..] {
-                    is_left_out[*place] = true;
-                }
-                let mut cell = Cell::default();
-                for place in &places[question.limit..] {
-                    cell.add(&scan.groups()[*place].cell);
-                }
-                let mut together = 0;
-                if wants_visitors {
-                    let needed = scan.needed_sets_of(&is_left_out);
-                    let sets = self
-                        .read_sets(snapshot, &segments, &grains, &needed)
-                        .await?;
-                    together = off_thread(move || {
-                        scan.visitors_together(&is_left_out, &read_sets(&sets)?)
-                    })
-                    .await?
-                    .map_err(unreadable)?;
-                }
-                others = Some(metrics(&question.metrics, &cell, together));
+        if question.others && !left_out.is_empty() {
+            let mut is_left_out = vec![false; scan.groups().len()];
+            let mut cell = Cell::default();
+            for place in left_out {
+                is_left_out[place] = true;
+                cell.add(&scan.groups()[place].cell);
             }
-            rows.truncate(question.limit);
+            let mut together = 0;
+            if wants_visitors {
+                let needed = scan.needed_sets_of(&is_left_out);
+                let sets = self
+                    .read_sets(snapshot, &segments, &grains, &needed)
+                    .await?;
+                together =
+                    off_thread(move || scan.visitors_together(&is_left_out, &read_sets(&sets)?))
+                        .await?
+                        .map_err(unreadable)?;
+            }
+            others = Some(metrics(&question.metrics, &cell, together).collect());
         }
         let mut answer = Answer {
             rows,
@@ -309,45 +315,22 @@ impl RollupReader {
         Ok(either.map(|(day, slot)| day.or(slot)).collect())
     }
 
-    /// The rows in order, and the place of each one's group.
-    async fn rows(
+    /// The texts of the numbers in the groups, by dimension.
+    async fn texts(
         &self,
         snapshot: &Snapshot<'_>,
         question: &Aggregate,
         scan: &Scan,
-        visitors: &[u64],
-    ) -> Result<(Vec<AnswerRow>, Vec<usize>), ApiError> {
-        let groups = scan.groups();
-        let mut texts: Vec<HashMap<u32, Arc<str>>> = Vec::new();
+    ) -> Result<Vec<TextsOfNumbers>, ApiError> {
+        let mut texts = Vec::with_capacity(question.dimensions.len());
         for (place, dimension) in question.dimensions.iter().enumerate() {
-            let numbers: BTreeSet<u32> = groups.iter().map(|group| group.key[place]).collect();
+            let numbers: FxHashSet<u32> =
+                scan.groups().iter().map(|group| group.key[place]).collect();
             let numbers: Vec<u32> = numbers.into_iter().collect();
             let pool = self.attributes.pool();
             texts.push(self.texts.of(snapshot, pool, dimension, &numbers).await?);
         }
-        let text = |place: usize, key: &Key| -> String {
-            let text = texts[place].get(&key[place]);
-            text.map_or_else(String::new, |text| (**text).to_owned())
-        };
-        let mut rows: Vec<(AnswerRow, usize)> = groups
-            .iter()
-            .enumerate()
-            .map(|(place, group)| {
-                let row = AnswerRow {
-                    bucket: group.bucket as usize,
-                    dimensions: (0..question.dimensions.len())
-                        .map(|place| text(place, &group.key))
-                        .collect(),
-                    metrics: metrics(&question.metrics, &group.cell, visitors[place]),
-                };
-                (row, place)
-            })
-            .collect();
-        if rows.len() > MAX_ROWS && question.fill_gaps {
-            return Err(gaps::too_large(rows.len() as u64));
-        }
-        rows.sort_unstable_by(|(one, _), (other, _)| gaps::compare(one, other, &question.order));
-        Ok(rows.into_iter().unzip())
+        Ok(texts)
     }
 }
 
@@ -370,31 +353,6 @@ async fn off_thread<T: Send + 'static>(
         tracing::error!(%panic, "an answer from rollups could not be computed");
         ApiError::Internal
     })
-}
-
-/// The values of metrics.
-fn metrics(wanted: &[Metric], cell: &Cell, visitors: u64) -> Vec<f64> {
-    let mean = |sum: u64, count: u64, unit: f64| match count {
-        0 => f64::NAN,
-        _ => sum as f64 / count as f64 / unit,
-    };
-    let of_durations = |ms: u32| match cell.durations {
-        0 => f64::NAN,
-        _ => f64::from(ms) / 1_000.0,
-    };
-    let value = |metric: &Metric| match metric {
-        Metric::Events => cell.events as f64,
-        Metric::PageViews => cell.page_views as f64,
-        Metric::Visitors => visitors as f64,
-        Metric::DurationSum => cell.duration_sum_ms as f64 / 1_000.0,
-        Metric::DurationMean => mean(cell.duration_sum_ms, cell.durations, 1_000.0),
-        Metric::DurationMin => of_durations(cell.duration_min_ms),
-        Metric::DurationMax => of_durations(cell.duration_max_ms),
-        Metric::ScrollDepthMean => mean(cell.scroll_sum_bp, cell.scrolls, 100.0),
-        // `choose` has seen to it that they are not asked for.
-        Metric::DurationP50 | Metric::DurationP90 | Metric::DurationP99 => f64::NAN,
-    };
-    wanted.iter().map(value).collect()
 }
 
 /// What of a range is read from the events, since it cuts slots in which there are others.
