@@ -33,6 +33,8 @@ use crate::error::causes;
 use crate::lifecycle::Workers;
 use crate::load::Loader;
 use crate::load::feed::Feed;
+use crate::load::freshness::Freshness;
+use crate::load::others::Others;
 use crate::load::positions::{self, PositionError};
 use crate::log::Log;
 use crate::log::disk::OpenError;
@@ -47,6 +49,7 @@ use crate::store::directory::Directory;
 use crate::store::embedded::{Engine, EngineError, EngineOptions};
 use crate::store::migrations::{self, MigrationError};
 use crate::store::requirements::{self, RequirementError};
+use crate::store::seal::Seal;
 use crate::store::{StoreError, keys, pool, retention};
 
 /// User agents that are remembered.
@@ -213,7 +216,7 @@ impl App {
         let mut loaders = Workers::new(CancellationToken::new());
         let mut running = None;
         let outcome = match started {
-            Ok(Some(Parts { core, feed })) => {
+            Ok(Some(Parts { core, feed, others })) => {
                 let core = Arc::new(core);
                 running = Some((Arc::clone(&core), feed.clone()));
                 for _ in 0..LOADERS {
@@ -221,7 +224,7 @@ impl App {
                     let loader = Loader::new(pool, feed.clone(), enricher, config.store_timeout);
                     loaders.start("loader", loader.run(loaders.stop_token()));
                 }
-                start_workers(&mut workers, &core, &feed, reporter.clone());
+                start_workers(&mut workers, &core, &feed, others, reporter.clone());
                 let gauges = metrics::Gauges {
                     pools: [
                         ("questions", core.pool.clone()),
@@ -323,6 +326,7 @@ async fn listen(listen: SocketAddr) -> Result<TcpListener, AppError> {
 struct Parts {
     core: Core,
     feed: Feed,
+    others: Arc<Others>,
 }
 
 async fn start(
@@ -361,6 +365,9 @@ async fn start(
             "the log has events that are not in the database yet"
         );
     }
+    directory.tell(Arc::clone(feed.versions()));
+    let others: Arc<Others> = Arc::default();
+    let seal = Seal::load(&pool).await?;
     let core = Core {
         pool: query_pool,
         service_pool: pool,
@@ -368,10 +375,11 @@ async fn start(
         log,
         enricher: Arc::new(Enricher::new(CACHED_AGENTS, countries)),
         engine: Arc::default(),
+        freshness: Freshness::new(feed.clone(), Arc::clone(&others), seal),
         query_timeout: config.query_timeout,
         draining: draining.clone(),
     };
-    Ok(Parts { core, feed })
+    Ok(Parts { core, feed, others })
 }
 
 async fn open_log(config: &Config) -> Result<Log, AppError> {
@@ -397,6 +405,7 @@ fn start_workers(
     workers: &mut Workers,
     core: &Core,
     feed: &Feed,
+    others: Arc<Others>,
     reporter: tonic_health::server::HealthReporter,
 ) {
     let stop = workers.stop_token();
@@ -404,12 +413,22 @@ fn start_workers(
         "log keeper",
         positions::keep(core.service_pool.clone(), feed.clone(), stop.clone()),
     );
+    workers.start(
+        "watch over other servers",
+        others.run(
+            core.service_pool.clone(),
+            feed.clone(),
+            Arc::clone(feed.versions()),
+            stop.clone(),
+        ),
+    );
     workers.start("directory", Arc::clone(&core.directory).run(stop.clone()));
     workers.start(
         "retention",
         retention::run(
             core.service_pool.clone(),
             Arc::clone(&core.directory),
+            Arc::clone(feed.versions()),
             stop.clone(),
         ),
     );

@@ -125,6 +125,9 @@ pub enum ApiError {
     /// The caller began a message and did not go on with it.
     #[error("the message did not come in time; send it again, faster or in parts")]
     SenderTooSlow,
+    /// The events of a question's freshness token are not in the database yet.
+    #[error("the events of freshness_token are not in the database yet; ask again")]
+    NotFreshYet,
     /// The server is not ready yet.
     #[error("the server is starting; try again")]
     Starting,
@@ -183,6 +186,7 @@ impl ApiError {
             Self::Overloaded | Self::SenderTooSlow | Self::LogFull => Code::ResourceExhausted,
             Self::DatabaseUnavailable
             | Self::LogUnavailable
+            | Self::NotFreshYet
             | Self::Starting
             | Self::ShuttingDown
             | Self::StreamCutShort { .. } => Code::Unavailable,
@@ -206,6 +210,7 @@ impl ApiError {
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::Overloaded => "OVERLOADED",
             Self::SenderTooSlow => "SENDER_TOO_SLOW",
+            Self::NotFreshYet => "NOT_FRESH_YET",
             Self::Starting => "STARTING",
             Self::LogFull => "LOG_FULL",
             Self::LogUnavailable => "LOG_UNAVAILABLE",
@@ -219,6 +224,7 @@ impl ApiError {
             Self::DatabaseUnavailable
             | Self::LogUnavailable
             | Self::SenderTooSlow
+            | Self::NotFreshYet
             | Self::Starting
             | Self::ShuttingDown
             | Self::StreamCutShort { .. } => Some(Duration::from_secs(1)),

@@ -98,6 +98,7 @@ pub fn aggregate_response(
             source: answer.plan.source,
             exact: true,
             row_count: i64::try_from(answer.row_count).unwrap_or(i64::MAX),
+            from_cache: false,
             partial_buckets: question
                 .buckets
                 .partial(range, now)

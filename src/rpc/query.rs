@@ -25,9 +25,11 @@ impl QueryService for Query {
         request: Request<pb::AggregateRequest>,
     ) -> Result<Response<pb::AggregateResponse>, Status> {
         let scope = Scope::of(&request)?;
+        let request = request.into_inner();
+        let awaited = scope.freshness(&request.freshness_token)?;
         let now = Timestamp::now();
-        let question = question::aggregate(request.into_inner(), scope.property()?, now)?;
-        scope.release_message();
+        let question = question::aggregate(request, scope.property()?, now)?;
+        scope.until_fresh(awaited).await?;
         let limit = scope.time_limit();
         let answer = within(limit, async {
             let mut session = Session::open(&scope.core.pool, limit).await?;
@@ -45,13 +47,15 @@ impl QueryService for Query {
         request: Request<pb::GetEventRequest>,
     ) -> Result<Response<pb::GetEventResponse>, Status> {
         let scope = Scope::of(&request)?;
-        let text = request.into_inner().event_id;
+        let request = request.into_inner();
+        let awaited = scope.freshness(&request.freshness_token)?;
+        let text = request.event_id;
         let event_id = Uuid::try_parse(&text)
             .ok()
             .filter(|_| text.len() == 36)
             .ok_or_else(|| ApiError::invalid("event_id", "is not a UUID of 36 characters"))?;
         drop(text);
-        scope.release_message();
+        scope.until_fresh(awaited).await?;
         let property_no = scope.property()?.property_no;
         let limit = scope.time_limit();
         let event = within(limit, async {
@@ -73,9 +77,11 @@ impl QueryService for Query {
         request: Request<pb::ListEventsRequest>,
     ) -> Result<Response<pb::ListEventsResponse>, Status> {
         let scope = Scope::of(&request)?;
+        let request = request.into_inner();
+        let awaited = scope.freshness(&request.freshness_token)?;
         let (question, question_hash) =
-            question::list_events(request.into_inner(), scope.property()?, Timestamp::now())?;
-        scope.release_message();
+            question::list_events(request, scope.property()?, Timestamp::now())?;
+        scope.until_fresh(awaited).await?;
         let limit = scope.time_limit();
         let page = within(limit, async {
             let mut session = Session::open(&scope.core.pool, limit).await?;

@@ -5,7 +5,7 @@
 //! While the database is away the last known state goes on serving.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -21,6 +21,7 @@ use crate::enrich::ip::IpPolicy;
 use crate::error::causes;
 
 use super::StoreError;
+use super::versions::Versions;
 
 /// How old the copy may be.
 pub const REFRESH_EVERY: Duration = Duration::from_secs(2);
@@ -58,6 +59,8 @@ pub struct Directory {
     default_retention: Retention,
     snapshot: RwLock<Arc<Snapshot>>,
     last_refresh: Mutex<Option<Instant>>,
+    /// What is told when a property's settings changed.
+    versions: OnceLock<Arc<Versions>>,
 }
 
 impl Directory {
@@ -69,9 +72,16 @@ impl Directory {
             default_retention,
             snapshot: RwLock::default(),
             last_refresh: Mutex::default(),
+            versions: OnceLock::new(),
         };
         directory.refresh().await?;
         Ok(directory)
+    }
+
+    /// Tells these from now on when a property's settings changed.
+    pub fn tell(&self, versions: Arc<Versions>) {
+        let told_before = self.versions.set(versions).is_err();
+        debug_assert!(!told_before, "there is one to tell");
     }
 
     /// Refreshes until told to stop.
@@ -161,10 +171,25 @@ impl Directory {
             };
             snapshot.keys.insert(row.get("key_id"), key);
         }
+        let before = self.snapshot();
+        let is_other = |property_no: &i32| {
+            before.properties.get(property_no) != snapshot.properties.get(property_no)
+        };
+        let changed: Vec<i32> = snapshot
+            .properties
+            .keys()
+            .copied()
+            .filter(is_other)
+            .collect();
         *self
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        if let Some(versions) = self.versions.get()
+            && !changed.is_empty()
+        {
+            versions.change(changed);
+        }
         Ok(())
     }
 

@@ -17,12 +17,18 @@ use crate::error::causes;
 
 use super::StoreError;
 use super::directory::Directory;
+use super::versions::Versions;
 
 /// How often the worker looks. A chunk holds a day, so this is often enough.
 const EVERY: Duration = Duration::from_secs(3_600);
 
 /// Runs until told to stop.
-pub async fn run(pool: Pool, directory: Arc<Directory>, stop: CancellationToken) {
+pub async fn run(
+    pool: Pool,
+    directory: Arc<Directory>,
+    versions: Arc<Versions>,
+    stop: CancellationToken,
+) {
     loop {
         if let Err(error) = apply(&pool, &directory.properties(), Timestamp::now()).await {
             warn!(
@@ -30,6 +36,8 @@ pub async fn run(pool: Pool, directory: Arc<Directory>, stop: CancellationToken)
                 "old events could not be removed; trying again later"
             );
         }
+        // Whatever came of it: another server may have removed the same before.
+        versions.change_all();
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             () = stop.cancelled() => return,

@@ -14,6 +14,7 @@ mod dead_letters_lists;
 mod drain;
 mod embedded_engine;
 mod events_lists;
+mod freshness;
 mod given_up;
 mod health_reflection;
 mod import_log;
