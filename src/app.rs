@@ -40,6 +40,10 @@ use crate::log::Log;
 use crate::log::disk::OpenError;
 use crate::metrics;
 use crate::open_files;
+use crate::query;
+use crate::query::cache::Answers;
+use crate::query::raw_scans::RawScans;
+use crate::query::session::TimeLimit;
 use crate::rpc::connections::Connections;
 use crate::rpc::gate::{Authentication, DEFAULT_PROPERTY, Gate};
 use crate::rpc::receive::budget::ReceiveBudget;
@@ -225,6 +229,7 @@ impl App {
                     loaders.start("loader", loader.run(loaders.stop_token()));
                 }
                 start_workers(&mut workers, &core, &feed, others, reporter.clone());
+                let answers = core.answers.clone();
                 let gauges = metrics::Gauges {
                     pools: [
                         ("questions", core.pool.clone()),
@@ -232,6 +237,7 @@ impl App {
                     ],
                     feed,
                     receiving_bytes: Arc::new(move || receiving.used_bytes()),
+                    kept_answer_bytes: Arc::new(move || answers.kept_bytes()),
                     grpc_connections: Arc::new(move || connections.open()),
                 };
                 if let Some(listener) = metrics_listener {
@@ -366,15 +372,24 @@ async fn start(
         );
     }
     directory.tell(Arc::clone(feed.versions()));
-    let others: Arc<Others> = Arc::default();
+    let others = Arc::new(Others::look(&pool).await?);
     let seal = Seal::load(&pool).await?;
+    let engine = Arc::new(query::engine::Engine::new(RawScans::new(config.raw_scans)));
+    let answers = Answers::new(
+        query_pool.clone(),
+        Arc::clone(&engine),
+        Arc::clone(feed.versions()),
+        TimeLimit(config.query_timeout),
+        config.result_cache_bytes,
+    );
     let core = Core {
         pool: query_pool,
         service_pool: pool,
         directory: Arc::new(directory),
         log,
         enricher: Arc::new(Enricher::new(CACHED_AGENTS, countries)),
-        engine: Arc::default(),
+        engine,
+        answers,
         freshness: Freshness::new(feed.clone(), Arc::clone(&others), seal),
         query_timeout: config.query_timeout,
         draining: draining.clone(),

@@ -125,6 +125,14 @@ pub enum ApiError {
     /// The caller began a message and did not go on with it.
     #[error("the message did not come in time; send it again, faster or in parts")]
     SenderTooSlow,
+    /// Others of the property read its events, and many wait.
+    #[error(
+        "{limit} questions of this property are being answered from its events, which is the limit; try again"
+    )]
+    TooManyScans {
+        /// How many may be.
+        limit: usize,
+    },
     /// The events of a question's freshness token are not in the database yet.
     #[error("the events of freshness_token are not in the database yet; ask again")]
     NotFreshYet,
@@ -183,7 +191,9 @@ impl ApiError {
             Self::NotFound { .. } => Code::NotFound,
             Self::AlreadyExists { .. } => Code::AlreadyExists,
             Self::QueryTimeout { .. } => Code::DeadlineExceeded,
-            Self::Overloaded | Self::SenderTooSlow | Self::LogFull => Code::ResourceExhausted,
+            Self::Overloaded | Self::SenderTooSlow | Self::LogFull | Self::TooManyScans { .. } => {
+                Code::ResourceExhausted
+            }
             Self::DatabaseUnavailable
             | Self::LogUnavailable
             | Self::NotFreshYet
@@ -211,6 +221,7 @@ impl ApiError {
             Self::Overloaded => "OVERLOADED",
             Self::SenderTooSlow => "SENDER_TOO_SLOW",
             Self::NotFreshYet => "NOT_FRESH_YET",
+            Self::TooManyScans { .. } => "TOO_MANY_SCANS",
             Self::Starting => "STARTING",
             Self::LogFull => "LOG_FULL",
             Self::LogUnavailable => "LOG_UNAVAILABLE",
@@ -225,6 +236,7 @@ impl ApiError {
             | Self::LogUnavailable
             | Self::SenderTooSlow
             | Self::NotFreshYet
+            | Self::TooManyScans { .. }
             | Self::Starting
             | Self::ShuttingDown
             | Self::StreamCutShort { .. } => Some(Duration::from_secs(1)),
@@ -251,6 +263,9 @@ impl ApiError {
             }
             Self::AnswerTooLarge { limit_rows, .. } => {
                 HashMap::from([("limit_rows".to_owned(), limit_rows.to_string())])
+            }
+            Self::TooManyScans { limit } => {
+                HashMap::from([("limit_scans".to_owned(), limit.to_string())])
             }
             Self::StreamCutShort {
                 acknowledged_events,

@@ -48,6 +48,14 @@ impl Drop for Waiting<'_> {
 }
 
 impl Others {
+    /// What is loaded now: to be looked at before any question is answered.
+    pub async fn look(pool: &Pool) -> Result<Self, StoreError> {
+        Ok(Self {
+            logs: Mutex::new(read(pool).await?),
+            ..Self::default()
+        })
+    }
+
     /// Waits until all of these records of a log are loaded.
     pub async fn until_loaded(&self, log_id: Uuid, records: &Range<u64>) {
         let mut looked = self.looked.subscribe();

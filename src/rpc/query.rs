@@ -1,5 +1,8 @@
 //! QueryService.
 
+use std::sync::Arc;
+
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -7,6 +10,7 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::pb;
 use crate::pb::server::query_service_server::QueryService;
+use crate::query::cache::key::Key;
 use crate::query::events;
 use crate::query::session::{Session, within};
 use crate::validate::{page_token, question};
@@ -27,18 +31,23 @@ impl QueryService for Query {
         let scope = Scope::of(&request)?;
         let request = request.into_inner();
         let awaited = scope.freshness(&request.freshness_token)?;
-        let now = Timestamp::now();
+        let (now, anew) = (Timestamp::now(), request.no_cache);
         let question = question::aggregate(request, scope.property()?, now)?;
         scope.until_fresh(awaited).await?;
-        let limit = scope.time_limit();
-        let answer = within(limit, async {
-            let mut session = Session::open(&scope.core.pool, limit).await?;
-            let snapshot = session.snapshot().await?;
-            scope.core.engine.aggregate(&snapshot, &question).await
-        })
-        .await?;
+        let key = Key::of("aggregate", question.selection.property_no)
+            .question(&question, now)
+            .done();
+        let question = Arc::new(question);
+        let asked = Arc::clone(&question);
+        let answered = scope
+            .core
+            .answers
+            .get(key, anew, scope.time_limit(), |engine, snapshot| {
+                async move { engine.aggregate(snapshot, &asked).await }.boxed()
+            });
+        let answered = answered.await?;
         Ok(Response::new(convert::aggregate_response(
-            &question, answer, now,
+            &question, answered, now,
         )))
     }
 

@@ -14,6 +14,7 @@ use crate::enrich::Enricher;
 use crate::error::ApiError;
 use crate::load::freshness::{Awaited, Freshness};
 use crate::log::Log;
+use crate::query::cache::Answers;
 use crate::query::engine::Engine;
 use crate::query::session::TimeLimit;
 use crate::store::directory::Directory;
@@ -37,6 +38,8 @@ pub struct Core {
     pub engine: Arc<Engine>,
     /// What makes questions wait for events.
     pub freshness: Freshness,
+    /// What keeps and shares answers.
+    pub answers: Answers,
     /// The longest that a question may take.
     pub query_timeout: Duration,
     /// Cancelled when the service stops taking calls.

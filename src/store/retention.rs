@@ -29,15 +29,20 @@ pub async fn run(
     versions: Arc<Versions>,
     stop: CancellationToken,
 ) {
+    let mut is_first = true;
     loop {
-        if let Err(error) = apply(&pool, &directory.properties(), Timestamp::now()).await {
+        let applied = apply(&pool, &directory.properties(), Timestamp::now()).await;
+        if let Err(error) = &applied {
             warn!(
-                error = causes(&error),
+                error = causes(error),
                 "old events could not be removed; trying again later"
             );
         }
-        // Whatever came of it: another server may have removed the same before.
-        versions.change_all();
+        // Even if nothing was removed: another server may have done so since the last time.
+        if applied.unwrap_or(true) || !is_first {
+            versions.change_all();
+        }
+        is_first = false;
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             () = stop.cancelled() => return,
@@ -45,12 +50,13 @@ pub async fn run(
     }
 }
 
-/// Removes what is too old at `now`.
+/// Removes what is too old at `now`; false if there was nothing.
 pub async fn apply(
     pool: &Pool,
     properties: &[Arc<Property>],
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
+    let mut has_removed = false;
     let client = pool.get().await?;
     let now_us = now.as_microsecond();
     let oldest = |property: &Property| {
@@ -69,6 +75,7 @@ pub async fn apply(
             .query(include_str!("sql/drop_old_chunks.sql"), &[&needed_since])
             .await?;
         if !dropped.is_empty() {
+            has_removed = true;
             info!(chunks = dropped.len(), before = %needed_since, "dropped chunks of old events");
         }
     }
@@ -83,6 +90,7 @@ pub async fn apply(
             )
             .await?;
         if deleted > 0 {
+            has_removed = true;
             info!(
                 property = property.name,
                 events = deleted,
@@ -91,5 +99,5 @@ pub async fn apply(
             );
         }
     }
-    Ok(())
+    Ok(has_removed)
 }

@@ -29,6 +29,7 @@ mod overload;
 mod pipe;
 mod request_ids;
 mod requirements;
+mod result_cache;
 mod retention;
 mod rolling_restart;
 mod serve_process;
