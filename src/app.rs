@@ -43,6 +43,7 @@ use crate::open_files;
 use crate::query;
 use crate::query::cache::Answers;
 use crate::query::raw_scans::RawScans;
+use crate::query::realtime::watch::Watches;
 use crate::query::session::TimeLimit;
 use crate::rpc::connections::Connections;
 use crate::rpc::gate::{Authentication, DEFAULT_PROPERTY, Gate};
@@ -229,7 +230,7 @@ impl App {
                     loaders.start("loader", loader.run(loaders.stop_token()));
                 }
                 start_workers(&mut workers, &core, &feed, others, reporter.clone());
-                let answers = core.answers.clone();
+                let (answers, watches) = (core.answers.clone(), core.watches.clone());
                 let gauges = metrics::Gauges {
                     pools: [
                         ("questions", core.pool.clone()),
@@ -237,6 +238,7 @@ impl App {
                     ],
                     feed,
                     receiving_bytes: Arc::new(move || receiving.used_bytes()),
+                    watchers: Arc::new(move || watches.count()),
                     kept_answer_bytes: Arc::new(move || answers.kept_bytes()),
                     grpc_connections: Arc::new(move || connections.open()),
                 };
@@ -389,6 +391,7 @@ async fn start(
         log,
         enricher: Arc::new(Enricher::new(CACHED_AGENTS, countries)),
         engine,
+        watches: Watches::new(answers.clone(), config.watchers),
         answers,
         freshness: Freshness::new(feed.clone(), Arc::clone(&others), seal),
         query_timeout: config.query_timeout,

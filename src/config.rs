@@ -78,6 +78,8 @@ variables! {
         "Milliseconds that a question may take at most, from 100 to 3,600,000.";
     RAW_SCANS = "TALLYMARK_RAW_SCANS", "4",
         "Questions of one property that are answered from its raw events at once, from 1 to 1,000; the next ones wait for up to 5 s.";
+    WATCHERS = "TALLYMARK_WATCHERS", "1000",
+        "Calls that watch what happens now at once at most, from 0 to 100,000; more are told to try again.";
     RESULT_CACHE_BYTES = "TALLYMARK_RESULT_CACHE_BYTES", "33554432",
         "Bytes of answers that are kept for those who ask the same again, up to 64 GiB; 0 keeps none.";
     DRAIN_TIMEOUT_MS = "TALLYMARK_DRAIN_TIMEOUT_MS", "10000",
@@ -178,6 +180,8 @@ pub struct Config {
     pub query_timeout: Duration,
     /// Questions of a property that read its raw events at a time.
     pub raw_scans: usize,
+    /// Calls that watch at most.
+    pub watchers: usize,
     /// Bytes of answers that are kept.
     pub result_cache_bytes: usize,
     /// How long open calls have to end when the service stops.
@@ -230,6 +234,7 @@ impl Config {
             receive_bytes: variables.number(RECEIVE_BYTES, 64 << 20, 8 << 20, 4 << 30)?,
             query_timeout: variables.milliseconds(QUERY_TIMEOUT_MS, 30_000, 100, 3_600_000)?,
             raw_scans: variables.number(RAW_SCANS, DEFAULT_PER_PROPERTY, 1, 1_000)?,
+            watchers: variables.number(WATCHERS, 1_000, 0, 100_000)?,
             result_cache_bytes: variables.number(RESULT_CACHE_BYTES, 32 << 20, 0, 64 << 30)?,
             drain_timeout: variables.milliseconds(DRAIN_TIMEOUT_MS, 10_000, 0, 600_000)?,
         };

@@ -127,10 +127,17 @@ pub enum ApiError {
     SenderTooSlow,
     /// Others of the property read its events, and many wait.
     #[error(
-        "{limit} questions of this property are being answered from its events, which is the limit; try again"
+        "{limit} questions of this property are being answered from its events, which is the limit; \
+         try again"
     )]
     TooManyScans {
         /// How many may be.
+        limit: usize,
+    },
+    /// As many watch as may.
+    #[error("{limit} calls watch, which is the limit; try again, or ask instead of watching")]
+    TooManyWatchers {
+        /// How many may.
         limit: usize,
     },
     /// The events of a question's freshness token are not in the database yet.
@@ -191,9 +198,11 @@ impl ApiError {
             Self::NotFound { .. } => Code::NotFound,
             Self::AlreadyExists { .. } => Code::AlreadyExists,
             Self::QueryTimeout { .. } => Code::DeadlineExceeded,
-            Self::Overloaded | Self::SenderTooSlow | Self::LogFull | Self::TooManyScans { .. } => {
-                Code::ResourceExhausted
-            }
+            Self::Overloaded
+            | Self::SenderTooSlow
+            | Self::LogFull
+            | Self::TooManyScans { .. }
+            | Self::TooManyWatchers { .. } => Code::ResourceExhausted,
             Self::DatabaseUnavailable
             | Self::LogUnavailable
             | Self::NotFreshYet
@@ -222,6 +231,7 @@ impl ApiError {
             Self::SenderTooSlow => "SENDER_TOO_SLOW",
             Self::NotFreshYet => "NOT_FRESH_YET",
             Self::TooManyScans { .. } => "TOO_MANY_SCANS",
+            Self::TooManyWatchers { .. } => "TOO_MANY_WATCHERS",
             Self::Starting => "STARTING",
             Self::LogFull => "LOG_FULL",
             Self::LogUnavailable => "LOG_UNAVAILABLE",
@@ -240,7 +250,7 @@ impl ApiError {
             | Self::Starting
             | Self::ShuttingDown
             | Self::StreamCutShort { .. } => Some(Duration::from_secs(1)),
-            Self::LogFull => Some(Duration::from_secs(5)),
+            Self::LogFull | Self::TooManyWatchers { .. } => Some(Duration::from_secs(5)),
             Self::Overloaded => Some(Duration::from_millis(200)),
             Self::InvalidFields(_)
             | Self::MalformedMessage(_)
@@ -263,6 +273,9 @@ impl ApiError {
             }
             Self::AnswerTooLarge { limit_rows, .. } => {
                 HashMap::from([("limit_rows".to_owned(), limit_rows.to_string())])
+            }
+            Self::TooManyWatchers { limit } => {
+                HashMap::from([("limit_watchers".to_owned(), limit.to_string())])
             }
             Self::TooManyScans { limit } => {
                 HashMap::from([("limit_scans".to_owned(), limit.to_string())])

@@ -16,6 +16,7 @@
 //! | `tallymark_answers_total{source}` | counter | questions by where their answer came from: `kept`, `shared` (computed for another caller at the same time), `computed`, `bypass` (computed, since the caller wanted that) |
 //! | `tallymark_result_cache_bytes` | gauge | answers that are kept |
 //! | `tallymark_result_cache_evictions_total` | counter | answers that had to go for others |
+//! | `tallymark_watchers` | gauge | calls that watch what happens now |
 //! | `tallymark_receiving_bytes` | gauge | requests received and not handled yet |
 //! | `tallymark_grpc_connections` | gauge | connections of clients |
 //! | `tallymark_connections{pool,state}` | gauge | connections to the database, `idle` or `busy` |
@@ -61,6 +62,7 @@ const LOG_OLDEST_SECONDS: &str = "tallymark_log_oldest_seconds";
 const ANSWERS: &str = "tallymark_answers_total";
 const RESULT_CACHE_BYTES: &str = "tallymark_result_cache_bytes";
 const RESULT_CACHE_EVICTIONS: &str = "tallymark_result_cache_evictions_total";
+const WATCHERS: &str = "tallymark_watchers";
 const RECEIVING_BYTES: &str = "tallymark_receiving_bytes";
 const GRPC_CONNECTIONS: &str = "tallymark_grpc_connections";
 const CONNECTIONS: &str = "tallymark_connections";
@@ -142,6 +144,7 @@ fn install() -> Result<PrometheusHandle, BuildError> {
         RESULT_CACHE_EVICTIONS,
         "Kept answers that had to go for others."
     );
+    describe_gauge!(WATCHERS, "Calls that watch what happens now.");
     describe_gauge!(
         RECEIVING_BYTES,
         Unit::Bytes,
@@ -273,6 +276,8 @@ pub struct Gauges {
     pub feed: Feed,
     /// Bytes of requests received and not handled yet.
     pub receiving_bytes: Reading,
+    /// Calls that watch what happens now.
+    pub watchers: Reading,
     /// Bytes of answers that are kept.
     pub kept_answer_bytes: Reading,
     /// Connections of clients.
@@ -288,6 +293,7 @@ impl Gauges {
         gauge!(LOG_WAITING_EVENTS).set(self.feed.waiting_events() as f64);
         gauge!(LOG_OLDEST_SECONDS).set(self.feed.oldest_us().map_or(0.0, age_seconds));
         gauge!(RECEIVING_BYTES).set((self.receiving_bytes)() as f64);
+        gauge!(WATCHERS).set((self.watchers)() as f64);
         gauge!(RESULT_CACHE_BYTES).set((self.kept_answer_bytes)() as f64);
         gauge!(GRPC_CONNECTIONS).set((self.grpc_connections)() as f64);
         for (name, pool) in &self.pools {

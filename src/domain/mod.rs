@@ -8,4 +8,5 @@ pub mod key;
 pub mod metric;
 pub mod property;
 pub mod question;
+pub mod realtime;
 pub mod time_range;

@@ -39,6 +39,11 @@ impl Freshness {
         Self { feed, others, seal }
     }
 
+    /// What seals tokens.
+    pub fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
     /// The token of records of this server's log, for callers of a property; empty without records.
     pub fn token(&self, property_no: i32, records: Option<Range<u64>>) -> String {
         let Some(records) = records else {

@@ -15,8 +15,8 @@ use crate::query::events;
 use crate::query::session::{Session, within};
 use crate::validate::{page_token, question};
 
-use super::convert;
 use super::scope::Scope;
+use super::{convert, realtime};
 
 /// The handlers; everything they need is in the call's scope.
 #[derive(Debug, Clone, Copy, Default)]
@@ -93,6 +93,7 @@ impl QueryService for Query {
         scope.until_fresh(awaited).await?;
         let limit = scope.time_limit();
         let page = within(limit, async {
+            let _turn = scope.core.engine.turn_to_list(&question, limit).await?;
             let mut session = Session::open(&scope.core.pool, limit).await?;
             events::list(&mut session, &question).await
         })
@@ -112,5 +113,25 @@ impl QueryService for Query {
             events,
             next_page_token,
         }))
+    }
+
+    async fn realtime(
+        &self,
+        request: Request<pb::RealtimeRequest>,
+    ) -> Result<Response<pb::RealtimeResponse>, Status> {
+        let scope = Scope::of(&request)?;
+        let answer = realtime::answer(&scope, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    type WatchRealtimeStream = realtime::Messages;
+
+    async fn watch_realtime(
+        &self,
+        request: Request<pb::WatchRealtimeRequest>,
+    ) -> Result<Response<Self::WatchRealtimeStream>, Status> {
+        let scope = Scope::of(&request)?;
+        let messages = realtime::watch(scope, request.into_inner())?;
+        Ok(Response::new(messages))
     }
 }

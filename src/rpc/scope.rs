@@ -16,6 +16,7 @@ use crate::load::freshness::{Awaited, Freshness};
 use crate::log::Log;
 use crate::query::cache::Answers;
 use crate::query::engine::Engine;
+use crate::query::realtime::watch::Watches;
 use crate::query::session::TimeLimit;
 use crate::store::directory::Directory;
 
@@ -40,6 +41,8 @@ pub struct Core {
     pub freshness: Freshness,
     /// What keeps and shares answers.
     pub answers: Answers,
+    /// Who watches what happens now.
+    pub watches: Watches,
     /// The longest that a question may take.
     pub query_timeout: Duration,
     /// Cancelled when the service stops taking calls.

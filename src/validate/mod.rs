@@ -10,4 +10,5 @@ pub mod properties_json;
 pub mod property;
 pub mod question;
 pub mod range;
+pub mod realtime;
 pub mod rules;

@@ -27,6 +27,8 @@ mod log_faults;
 mod metrics_page;
 mod overload;
 mod pipe;
+mod protection;
+mod realtime;
 mod request_ids;
 mod requirements;
 mod result_cache;

@@ -7,7 +7,7 @@
 //!          being computed? ──▶ wait with the others ──▶ answer
 //!            │ no                                        ▲
 //!            ▼                                           │
-//!          snapshot · windows · compute ── keep ─────────┘
+//!          snapshot · compute · windows ── keep ─────────┘
 //! ```
 //!
 //! - [`key`] says which questions are the same, though their ranges end now.
@@ -296,11 +296,11 @@ where
     // The server's limit: a caller with less time leaves by itself, and others may have more.
     let mut session = Session::open(&parts.pool, parts.limit).await?;
     let snapshot = session.snapshot().await?;
+    let value = compute(&parts.engine, &snapshot).await?;
     let mut windows = Vec::with_capacity(key.moving.len());
     for instant in &key.moving {
         windows.push(Window::around(&snapshot, key.property_no, *instant).await?);
     }
-    let value = compute(&parts.engine, &snapshot).await?;
     let bytes = value.bytes();
     let entry = Arc::new(Entry::new(version, windows, Arc::new(value), bytes));
     parts.kept.insert(key.digest, &entry);
