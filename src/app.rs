@@ -8,7 +8,7 @@
 //! | # | step | why in this place | at most |
 //! |---|------|-------------------|---------|
 //! | 1 | health says NOT_SERVING, new calls are refused with "try another" | before anything stops working | |
-//! | 2 | streams end after what they received is acknowledged | their callers know where they stand | drain timeout |
+//! | 2 | streams end after what they received is acknowledged, watches at once | their callers know where they stand | drain timeout |
 //! | 3 | the listener and its connections close | until now new calls were told why; none is left that needs the rest | with 2 |
 //! | 4 | the log is sealed | nothing is written to it any more | its last fsync |
 //! | 5 | loaders finish, and leave in the log what they cannot | what is in the database need not wait for the next start | 5 s |

@@ -31,15 +31,16 @@ pub async fn run(
 ) {
     let mut is_first = true;
     loop {
-        let applied = apply(&pool, &directory.properties(), Timestamp::now()).await;
-        if let Err(error) = &applied {
+        let mut has_removed = false;
+        let properties = directory.properties();
+        if let Err(error) = remove(&pool, &properties, Timestamp::now(), &mut has_removed).await {
             warn!(
-                error = causes(error),
+                error = causes(&error),
                 "old events could not be removed; trying again later"
             );
         }
         // Even if nothing was removed: another server may have done so since the last time.
-        if applied.unwrap_or(true) || !is_first {
+        if has_removed || !is_first {
             versions.change_all();
         }
         is_first = false;
@@ -50,13 +51,22 @@ pub async fn run(
     }
 }
 
-/// Removes what is too old at `now`; false if there was nothing.
+/// Removes what is too old at `now`.
 pub async fn apply(
     pool: &Pool,
     properties: &[Arc<Property>],
     now: Timestamp,
-) -> Result<bool, StoreError> {
-    let mut has_removed = false;
+) -> Result<(), StoreError> {
+    remove(pool, properties, now, &mut false).await
+}
+
+/// The same, and says if there was something, even if it fails in the midst of it.
+async fn remove(
+    pool: &Pool,
+    properties: &[Arc<Property>],
+    now: Timestamp,
+    has_removed: &mut bool,
+) -> Result<(), StoreError> {
     let client = pool.get().await?;
     let now_us = now.as_microsecond();
     let oldest = |property: &Property| {
@@ -75,7 +85,7 @@ pub async fn apply(
             .query(include_str!("sql/drop_old_chunks.sql"), &[&needed_since])
             .await?;
         if !dropped.is_empty() {
-            has_removed = true;
+            *has_removed = true;
             info!(chunks = dropped.len(), before = %needed_since, "dropped chunks of old events");
         }
     }
@@ -90,7 +100,7 @@ pub async fn apply(
             )
             .await?;
         if deleted > 0 {
-            has_removed = true;
+            *has_removed = true;
             info!(
                 property = property.name,
                 events = deleted,
@@ -99,5 +109,5 @@ pub async fn apply(
             );
         }
     }
-    Ok(has_removed)
+    Ok(())
 }
