@@ -42,9 +42,11 @@ use crate::metrics;
 use crate::open_files;
 use crate::query;
 use crate::query::cache::Answers;
-use crate::query::raw_scans::RawScans;
 use crate::query::realtime::watch::Watches;
-use crate::query::session::TimeLimit;
+use crate::retention;
+use crate::rollup::attributes::AttributeStore;
+use crate::rollup::compact::Compactor;
+use crate::rollup::stored::RollupError;
 use crate::rpc::connections::Connections;
 use crate::rpc::gate::{Authentication, DEFAULT_PROPERTY, Gate};
 use crate::rpc::receive::budget::ReceiveBudget;
@@ -55,7 +57,7 @@ use crate::store::embedded::{Engine, EngineError, EngineOptions};
 use crate::store::migrations::{self, MigrationError};
 use crate::store::requirements::{self, RequirementError};
 use crate::store::seal::Seal;
-use crate::store::{StoreError, keys, pool, retention};
+use crate::store::{StoreError, keys, pool};
 
 /// User agents that are remembered.
 const CACHED_AGENTS: usize = 16_384;
@@ -64,7 +66,7 @@ const CACHED_AGENTS: usize = 16_384;
 /// the price of another set of caches each.
 const LOADERS: usize = 3;
 /// Connections of the loaders and the other workers.
-const SERVICE_CONNECTIONS: usize = 5;
+const SERVICE_CONNECTIONS: usize = 8;
 /// How long loaders have to finish when the service stops.
 const LOADER_BUDGET: Duration = Duration::from_secs(5);
 /// Files that are open beside connections of clients and to the database: the log, programs and
@@ -118,6 +120,8 @@ pub enum AppError {
     Migration(#[from] MigrationError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("rollups cannot be switched off")]
+    Rollups(#[source] RollupError),
     #[error(
         "{variable}: there is a key `{key_id}` with another secret, kind or property, or it was \
          revoked; give the key another public part"
@@ -221,15 +225,32 @@ impl App {
         let mut loaders = Workers::new(CancellationToken::new());
         let mut running = None;
         let outcome = match started {
-            Ok(Some(Parts { core, feed, others })) => {
+            Ok(Some(Parts {
+                core,
+                feed,
+                others,
+                rollups,
+            })) => {
                 let core = Arc::new(core);
                 running = Some((Arc::clone(&core), feed.clone()));
                 for _ in 0..LOADERS {
                     let (pool, enricher) = (core.service_pool.clone(), Arc::clone(&core.enricher));
-                    let loader = Loader::new(pool, feed.clone(), enricher, config.store_timeout);
+                    let rollups = config.rollups.then(|| Arc::clone(&core.directory));
+                    let (feed, patience) = (feed.clone(), config.store_timeout);
+                    let loader = Loader::new(pool, feed, enricher, rollups, patience);
                     loaders.start("loader", loader.run(loaders.stop_token()));
                 }
-                start_workers(&mut workers, &core, &feed, others, reporter.clone());
+                start_workers(
+                    &mut workers,
+                    &core,
+                    &feed,
+                    others,
+                    rollups.clone(),
+                    reporter.clone(),
+                );
+                if config.rollups {
+                    workers.start("rollups", rollups.run(workers.stop_token()));
+                }
                 let (answers, watches) = (core.answers.clone(), core.watches.clone());
                 let gauges = metrics::Gauges {
                     pools: [
@@ -335,6 +356,7 @@ struct Parts {
     core: Core,
     feed: Feed,
     others: Arc<Others>,
+    rollups: Compactor,
 }
 
 async fn start(
@@ -373,21 +395,36 @@ async fn start(
             "the log has events that are not in the database yet"
         );
     }
+    let directory = Arc::new(directory);
+    let attributes = Arc::new(AttributeStore::new(pool.clone()));
+    let rollups = Compactor::new(
+        pool.clone(),
+        Arc::clone(&directory),
+        Arc::clone(&attributes),
+    );
+    if !config.rollups {
+        rollups.forget_all().await.map_err(AppError::Rollups)?;
+    }
     directory.tell(Arc::clone(feed.versions()));
     let others = Arc::new(Others::look(&pool).await?);
     let seal = Seal::load(&pool).await?;
-    let engine = Arc::new(query::engine::Engine::new(RawScans::new(config.raw_scans)));
+    let engine = Arc::new(query::engine::Engine::new(
+        Arc::clone(&directory),
+        attributes,
+        config.rollup_cache_bytes,
+        config.raw_scans,
+    ));
     let answers = Answers::new(
         query_pool.clone(),
         Arc::clone(&engine),
         Arc::clone(feed.versions()),
-        TimeLimit(config.query_timeout),
+        config.query_timeout,
         config.result_cache_bytes,
     );
     let core = Core {
         pool: query_pool,
         service_pool: pool,
-        directory: Arc::new(directory),
+        directory,
         log,
         enricher: Arc::new(Enricher::new(CACHED_AGENTS, countries)),
         engine,
@@ -397,7 +434,12 @@ async fn start(
         query_timeout: config.query_timeout,
         draining: draining.clone(),
     };
-    Ok(Parts { core, feed, others })
+    Ok(Parts {
+        core,
+        feed,
+        others,
+        rollups,
+    })
 }
 
 async fn open_log(config: &Config) -> Result<Log, AppError> {
@@ -424,6 +466,7 @@ fn start_workers(
     core: &Core,
     feed: &Feed,
     others: Arc<Others>,
+    rollups: Compactor,
     reporter: tonic_health::server::HealthReporter,
 ) {
     let stop = workers.stop_token();
@@ -445,7 +488,7 @@ fn start_workers(
         "retention",
         retention::run(
             core.service_pool.clone(),
-            Arc::clone(&core.directory),
+            rollups,
             Arc::clone(feed.versions()),
             stop.clone(),
         ),

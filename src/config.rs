@@ -82,6 +82,10 @@ variables! {
         "Calls that watch what happens now at once at most, from 0 to 100,000; more are told to try again.";
     RESULT_CACHE_BYTES = "TALLYMARK_RESULT_CACHE_BYTES", "33554432",
         "Bytes of answers that are kept for those who ask the same again, up to 64 GiB; 0 keeps none.";
+    ROLLUPS = "TALLYMARK_ROLLUPS", "true",
+        "`false` keeps no pre-aggregates: events are stored faster, questions are answered from the events. The same on every server of a database; those that there are go, and are built again when it is `true`.";
+    ROLLUP_CACHE_BYTES = "TALLYMARK_ROLLUP_CACHE_BYTES", "67108864",
+        "Bytes of pre-aggregates that are kept in memory for the next question at most, from 0 to 64 GiB.";
     DRAIN_TIMEOUT_MS = "TALLYMARK_DRAIN_TIMEOUT_MS", "10000",
         "Milliseconds that open calls have to end after SIGTERM, from 0 to 600,000.";
     METRICS_LISTEN = "TALLYMARK_METRICS_LISTEN", "none",
@@ -184,6 +188,10 @@ pub struct Config {
     pub watchers: usize,
     /// Bytes of answers that are kept.
     pub result_cache_bytes: usize,
+    /// Whether rollups are kept.
+    pub rollups: bool,
+    /// Bytes of rollups that are kept in memory at most.
+    pub rollup_cache_bytes: usize,
     /// How long open calls have to end when the service stops.
     pub drain_timeout: Duration,
 }
@@ -204,7 +212,7 @@ impl Config {
                 Some(_) => Some(variables.parsed(METRICS_LISTEN, "", NEED_ADDRESS)?),
                 None => None,
             },
-            authentication: match variables.flag(UNAUTHENTICATED)? {
+            authentication: match variables.flag(UNAUTHENTICATED, false)? {
                 true => Authentication::None,
                 false => Authentication::Keys,
             },
@@ -236,6 +244,8 @@ impl Config {
             raw_scans: variables.number(RAW_SCANS, DEFAULT_PER_PROPERTY, 1, 1_000)?,
             watchers: variables.number(WATCHERS, 1_000, 0, 100_000)?,
             result_cache_bytes: variables.number(RESULT_CACHE_BYTES, 32 << 20, 0, 64 << 30)?,
+            rollups: variables.flag(ROLLUPS, true)?,
+            rollup_cache_bytes: variables.number(ROLLUP_CACHE_BYTES, 64 << 20, 0, 64 << 30)?,
             drain_timeout: variables.milliseconds(DRAIN_TIMEOUT_MS, 10_000, 0, 600_000)?,
         };
         if config.authentication == Authentication::None && !config.listen.ip().is_loopback() {
@@ -327,9 +337,10 @@ impl Variables<'_> {
         })
     }
 
-    fn flag(&self, variable: &'static str) -> Result<bool, ConfigError> {
+    fn flag(&self, variable: &'static str, default: bool) -> Result<bool, ConfigError> {
         match self.get(variable).as_deref() {
-            None | Some("false" | "0" | "no") => Ok(false),
+            None => Ok(default),
+            Some("false" | "0" | "no") => Ok(false),
             Some("true" | "1" | "yes") => Ok(true),
             Some(other) => Err(ConfigError {
                 variable,

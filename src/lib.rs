@@ -18,6 +18,7 @@ pub mod config;
 pub mod lifecycle;
 pub mod metrics;
 pub mod open_files;
+pub mod retention;
 pub mod telemetry;
 
 pub mod domain;
@@ -28,6 +29,7 @@ pub mod enrich;
 pub mod load;
 pub mod log;
 pub mod query;
+pub mod rollup;
 pub mod rpc;
 pub mod store;
 pub mod validate;

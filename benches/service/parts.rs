@@ -18,6 +18,7 @@ use tallymark::log::disk::Settings;
 use tallymark::log::event::Records;
 use tallymark::log::{Log, Until};
 use tallymark::pb;
+use tallymark::store::directory::Directory;
 use tallymark::store::{migrations, pool, requirements};
 use tallymark::validate::event::decode;
 use tokio_util::sync::CancellationToken;
@@ -73,11 +74,14 @@ pub async fn measure(server: &str, messages: &[pb::StreamEventsRequest]) -> anyh
     // Loaders of a closed log end when all is loaded.
     log.close().await;
     let enricher = Arc::new(Enricher::new(16_384, None));
+    let directory = Arc::new(Directory::load(pool.clone(), Retention::Forever).await?);
     let started = Instant::now();
     let loaders: Vec<_> = (0..LOADERS)
         .map(|_| {
             let (feed, enricher) = (feed.clone(), Arc::clone(&enricher));
-            let loader = Loader::new(pool.clone(), feed, enricher, Duration::from_secs(60));
+            let rollups = Some(Arc::clone(&directory));
+            let patience = Duration::from_secs(60);
+            let loader = Loader::new(pool.clone(), feed, enricher, rollups, patience);
             tokio::spawn(loader.run(CancellationToken::new()))
         })
         .collect();

@@ -5,6 +5,7 @@ pub mod dimension;
 pub mod event;
 pub mod filter;
 pub mod key;
+pub mod local_day;
 pub mod metric;
 pub mod property;
 pub mod question;

@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 const CACHED_TEXTS: usize = 65_536;
 
 /// The dictionaries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "named as their tables")]
 pub enum Kind {
     Name,
@@ -28,11 +28,12 @@ pub enum Kind {
     Agent,
     Category,
     Tag,
+    Label,
 }
 
 impl Kind {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Name,
         Self::Host,
         Self::Path,
@@ -48,10 +49,11 @@ impl Kind {
         Self::Agent,
         Self::Category,
         Self::Tag,
+        Self::Label,
     ];
 
     /// Table, number column and text column.
-    fn names(self) -> (&'static str, &'static str, &'static str) {
+    pub fn names(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Name => ("names", "name_no", "name"),
             Self::Host => ("hosts", "host_no", "host"),
@@ -68,6 +70,7 @@ impl Kind {
             Self::Agent => ("agents", "agent_no", "user_agent"),
             Self::Category => ("categories", "category_no", "category"),
             Self::Tag => ("tags", "tag_no", "tag"),
+            Self::Label => ("labels", "label_no", "label"),
         }
     }
 
@@ -123,6 +126,10 @@ impl Kind {
             .replace("{parameters}", &parameters)
     }
 }
+
+/// The dictionaries whose texts others are derived from, and how many; those are labels too.
+pub const DERIVED: [(Kind, usize); 3] =
+    [(Kind::Referrer, 1), (Kind::Campaign, 5), (Kind::Agent, 5)];
 
 /// A text to be numbered, with what is stored beside it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -34,6 +34,7 @@ pub mod numbers;
 pub mod others;
 pub mod positions;
 pub mod progress;
+mod property_labels;
 pub mod row;
 pub mod write;
 
@@ -52,6 +53,7 @@ use crate::error::causes;
 use crate::log::event::LoggedEvent;
 use crate::log::waiting::Outcome;
 use crate::metrics;
+use crate::store::directory::Directory;
 use crate::store::pool::Persistent;
 
 use batch::Batch;
@@ -90,14 +92,21 @@ enum Refusal {
 }
 
 impl Loader {
-    /// A loader that writes through `pool` and gives the database at most `patience` for a batch.
-    pub fn new(pool: Pool, feed: Feed, enricher: Arc<Enricher>, patience: Duration) -> Self {
+    /// A loader that writes through `pool`, gives the database at most `patience` for a batch, and adds
+    /// to the rollups that a directory knows, if it is given one.
+    pub fn new(
+        pool: Pool,
+        feed: Feed,
+        enricher: Arc<Enricher>,
+        rollups: Option<Arc<Directory>>,
+        patience: Duration,
+    ) -> Self {
         Self {
             pool,
             feed,
             patience,
             numbering: Numbering::new(enricher),
-            writer: Writer::default(),
+            writer: Writer::new(rollups),
             connection: Persistent::default(),
         }
     }
@@ -260,7 +269,9 @@ impl Loader {
         let work = self
             .connection
             .bounded(client, self.patience, async |client| {
-                let numbers = numbering.resolve(client, batch.unique()).await?;
+                let numbers = numbering
+                    .resolve(client, batch.unique(), writer.rollups())
+                    .await?;
                 writer.write(client, place, batch, &numbers).await
             });
         work.await.unwrap_or(Err(WriteError::TimedOut))

@@ -1,6 +1,6 @@
 //! Numbers for a batch's text: from caches, else from the database, in bulk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio_postgres::Client;
@@ -8,9 +8,11 @@ use tokio_postgres::Client;
 use crate::enrich::Enricher;
 use crate::enrich::user_agent::Agent;
 use crate::log::event::LoggedEvent;
+use crate::store::directory::Directory;
 
-use super::dictionary::{Dictionary, Entry, Kind};
+use super::dictionary::{DERIVED, Dictionary, Entry, Kind};
 use super::ids::{FoundIds, IdKind, Ids, MissingIds};
+use super::property_labels;
 
 /// How many dictionaries an event has at most one number of.
 pub const SINGLE_KINDS: usize = 13;
@@ -28,6 +30,8 @@ pub struct Numbers {
     pub category_nos: Vec<i32>,
     /// Of the tags.
     pub tag_nos: Vec<i32>,
+    /// Of the values of properties that rollups group by, in the order of their columns.
+    pub property_labels: Vec<u32>,
 }
 
 impl Numbers {
@@ -60,21 +64,43 @@ impl Numbering {
         }
     }
 
-    /// The numbers of every event, in order.
+    /// The numbers of every event, in order, with the labels that a directory's rollups need, if one is
+    /// given.
     pub async fn resolve<'a>(
         &mut self,
         client: &Client,
         events: impl ExactSizeIterator<Item = &'a LoggedEvent<'a>> + Clone,
+        rollups: Option<&Directory>,
     ) -> Result<Vec<Numbers>, tokio_postgres::Error> {
         let mut all = Vec::with_capacity(events.len());
         let mut missing = Missing::default();
         for event in events.clone() {
             all.push(self.cached(event, &mut missing));
         }
-        if missing.events.is_empty() {
-            return Ok(all);
+        if !missing.events.is_empty() {
+            self.find(client, events.clone(), missing, &mut all).await?;
         }
+        if let Some(directory) = rollups {
+            let labels = &mut self.dictionaries[Kind::Label as usize];
+            property_labels::resolve(client, labels, directory, events, &mut all).await?;
+        }
+        Ok(all)
+    }
 
+    /// Finds out what the caches do not know, and completes the numbers of the events that miss it.
+    async fn find<'a>(
+        &mut self,
+        client: &Client,
+        events: impl Iterator<Item = &'a LoggedEvent<'a>>,
+        missing: Missing,
+        all: &mut [Numbers],
+    ) -> Result<(), tokio_postgres::Error> {
+        // Before the rows that they are derived from: whoever sees an event finds the labels of what was
+        // derived from it.
+        let labels = missing.labels();
+        self.dictionaries[Kind::Label as usize]
+            .resolve(client, labels)
+            .await?;
         let mut found = Found::default();
         for (dictionary, entries) in self.dictionaries.iter_mut().zip(missing.texts) {
             let entries = entries.into_values().collect();
@@ -89,7 +115,7 @@ impl Numbering {
                 all[place] = self.complete(event, &found);
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// The numbers as far as the caches know them; notes what they do not know.
@@ -239,6 +265,22 @@ impl Default for Missing {
 }
 
 impl Missing {
+    /// The texts that were derived from what is missing.
+    fn labels(&self) -> Vec<Entry> {
+        let texts: BTreeSet<&String> = DERIVED
+            .into_iter()
+            .flat_map(|(kind, count)| {
+                let entries = self.texts[kind as usize].values();
+                entries.flat_map(move |entry| entry.derived.iter().take(count).flatten())
+            })
+            .collect();
+        let entry = |text: &String| Entry {
+            text: text.clone(),
+            derived: Vec::new(),
+        };
+        texts.into_iter().map(entry).collect()
+    }
+
     fn add(&mut self, kind: Kind, text: &str, derived: impl FnOnce() -> Vec<Option<String>>) {
         let texts = &mut self.texts[kind as usize];
         if !texts.contains_key(text) {

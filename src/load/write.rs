@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use deadpool_postgres::Transaction;
@@ -14,7 +15,9 @@ use futures_util::SinkExt;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use crate::log::event::Identity;
+use crate::log::event::{Identity, LoggedEvent};
+use crate::rollup::collect::Collected;
+use crate::store::directory::Directory;
 use crate::store::pg_error;
 
 use super::batch::Batch;
@@ -64,13 +67,28 @@ impl WriteError {
 }
 
 /// Writes batches.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Writer {
+    /// Whose rollups get what is stored; `None` when none are kept.
+    rollups: Option<Arc<Directory>>,
     /// Whether the last batch had events that were stored before.
     expects_duplicates: bool,
 }
 
 impl Writer {
+    /// A writer that adds what it stores to the rollups that a directory knows, if it is given one.
+    pub fn new(rollups: Option<Arc<Directory>>) -> Self {
+        Self {
+            rollups,
+            expects_duplicates: false,
+        }
+    }
+
+    /// Whose rollups get what is stored, if any are kept.
+    pub fn rollups(&self) -> Option<&Directory> {
+        self.rollups.as_deref()
+    }
+
     /// Writes the batch in one transaction and marks in it what was stored before. Does nothing if it
     /// is loaded already.
     pub async fn write(
@@ -81,7 +99,7 @@ impl Writer {
         numbers: &[Numbers],
     ) -> Result<(), WriteError> {
         if !self.expects_duplicates {
-            match copy_new(client, place, batch, numbers).await {
+            match self.copy_new(client, place, batch, numbers).await {
                 Err(WriteError::Database(error))
                     if error.code() == Some(&SqlState::UNIQUE_VIOLATION) =>
                 {
@@ -90,57 +108,75 @@ impl Writer {
                 result => return result,
             }
         }
-        if let Some(stored) = merge(client, place, batch, numbers).await? {
+        if let Some(stored) = self.merge(client, place, batch, numbers).await? {
             self.expects_duplicates = stored < numbers.len();
         }
         Ok(())
     }
-}
 
-async fn copy_new(
-    client: &mut deadpool_postgres::Client,
-    place: Place,
-    batch: &Batch<'_>,
-    numbers: &[Numbers],
-) -> Result<(), WriteError> {
-    let transaction = client.transaction().await?;
-    if !positions::insert(&transaction, place).await? {
-        return Ok(());
+    async fn copy_new(
+        &self,
+        client: &mut deadpool_postgres::Client,
+        place: Place,
+        batch: &Batch<'_>,
+        numbers: &[Numbers],
+    ) -> Result<(), WriteError> {
+        let collected = self.collect(batch.unique().zip(numbers));
+        let transaction = client.transaction().await?;
+        if !positions::insert(&transaction, place).await? {
+            return Ok(());
+        }
+        copy(&transaction, "events", batch, numbers).await?;
+        collected.insert(&transaction).await?;
+        transaction.commit().await?;
+        Ok(())
     }
-    copy(&transaction, "events", batch, numbers).await?;
-    transaction.commit().await?;
-    Ok(())
-}
 
-/// How many events were new; `None` if all of them were loaded before.
-async fn merge(
-    client: &mut deadpool_postgres::Client,
-    place: Place,
-    batch: &mut Batch<'_>,
-    numbers: &[Numbers],
-) -> Result<Option<usize>, WriteError> {
-    let transaction = client.transaction().await?;
-    if !positions::insert(&transaction, place).await? {
-        return Ok(None);
+    /// How many events were new; `None` if all of them were loaded before.
+    async fn merge(
+        &self,
+        client: &mut deadpool_postgres::Client,
+        place: Place,
+        batch: &mut Batch<'_>,
+        numbers: &[Numbers],
+    ) -> Result<Option<usize>, WriteError> {
+        let transaction = client.transaction().await?;
+        if !positions::insert(&transaction, place).await? {
+            return Ok(None);
+        }
+        transaction
+            .batch_execute(include_str!("sql/create_staging.sql"))
+            .await?;
+        copy(&transaction, "pg_temp.events_staging", batch, numbers).await?;
+        let rows = transaction
+            .query_typed(include_str!("sql/merge_staging.sql"), &[])
+            .await?;
+        let stored: HashSet<Identity> = rows
+            .iter()
+            .map(|row| {
+                let time: jiff::Timestamp = row.get(1);
+                (row.get(0), time.as_microsecond(), row.get::<_, Uuid>(2))
+            })
+            .collect();
+        let new = batch.unique().zip(numbers);
+        let new = new.filter(|(event, _)| stored.contains(&event.identity()));
+        self.collect(new).insert(&transaction).await?;
+        // Before the commit: if its reply is lost, this is what became of the events all the same.
+        batch.mark_stored(&stored);
+        transaction.commit().await?;
+        Ok(Some(stored.len()))
     }
-    transaction
-        .batch_execute(include_str!("sql/create_staging.sql"))
-        .await?;
-    copy(&transaction, "pg_temp.events_staging", batch, numbers).await?;
-    let rows = transaction
-        .query_typed(include_str!("sql/merge_staging.sql"), &[])
-        .await?;
-    let stored: HashSet<Identity> = rows
-        .iter()
-        .map(|row| {
-            let time: jiff::Timestamp = row.get(1);
-            (row.get(0), time.as_microsecond(), row.get::<_, Uuid>(2))
-        })
-        .collect();
-    // Before the commit: if its reply is lost, this is what became of the events all the same.
-    batch.mark_stored(&stored);
-    transaction.commit().await?;
-    Ok(Some(stored.len()))
+
+    /// What is added to the rollups for events that are stored, in order.
+    fn collect<'e>(
+        &self,
+        events: impl Iterator<Item = (&'e LoggedEvent<'e>, &'e Numbers)>,
+    ) -> Collected {
+        match &self.rollups {
+            Some(directory) => Collected::of(directory, events),
+            None => Collected::default(),
+        }
+    }
 }
 
 async fn copy(

@@ -229,6 +229,10 @@ fn joined_text(column: DictionaryColumn) -> String {
     format!("coalesce({{alias}}.{}, '')", column.text)
 }
 
+/// The names of channels, in the order of their numbers, from 1.
+pub const CHANNELS: [&str; 6] = [
+    "direct", "search", "social", "email", "campaign", "referral",
+];
 /// The names of [`Channel`](crate::enrich::channel::Channel), in the order of their numbers.
 pub const CHANNEL_TEXT: &str =
     "(array['direct', 'search', 'social', 'email', 'campaign', 'referral'])[{key}]";

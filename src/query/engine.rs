@@ -1,23 +1,41 @@
 //! Chooses where an answer comes from, and gets it there.
 
+use std::sync::Arc;
+
+use crate::domain::bucket::{BucketWidth, Buckets};
 use crate::domain::question::{Aggregate, ListEvents, Selection};
 use crate::error::ApiError;
+use crate::rollup::attributes::AttributeStore;
+use crate::store::directory::Directory;
 
 use super::aggregate;
 use super::answer::Answer;
 use super::raw_scans::{RawScan, RawScans};
+use super::rollup::answer::{Attempt, RollupReader};
 use super::session::{Snapshot, TimeLimit};
 
 /// Answers Aggregate questions; every report is made of these.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Engine {
+    directory: Arc<Directory>,
+    rollups: RollupReader,
     raw_scans: RawScans,
 }
 
 impl Engine {
-    /// An engine that reads raw events as often at a time as these say.
-    pub fn new(raw_scans: RawScans) -> Self {
-        Self { raw_scans }
+    /// Answers from rollups where it can, and keeps so many bytes of them in memory; else from raw
+    /// events, so many questions of a property at a time.
+    pub fn new(
+        directory: Arc<Directory>,
+        attributes: Arc<AttributeStore>,
+        rollup_cache_bytes: usize,
+        raw_scans: usize,
+    ) -> Self {
+        Self {
+            directory,
+            rollups: RollupReader::new(attributes, rollup_cache_bytes),
+            raw_scans: RawScans::new(raw_scans),
+        }
     }
 
     /// Waits for the turn of a list of events, which may read all of its range if it has a filter.
@@ -44,8 +62,47 @@ impl Engine {
         snapshot: &Snapshot<'_>,
         question: &Aggregate,
     ) -> Result<Answer, ApiError> {
-        let property_no = question.selection.property_no;
-        let _turn = self.raw_scans.enter(property_no, snapshot.limit()).await?;
-        aggregate::answer(snapshot, question).await
+        let rollups = self.directory.rollups(question.selection.property_no);
+        match self.rollups.answer(snapshot, question, &rollups).await? {
+            Attempt::Answered(mut answer) => {
+                if question.totals {
+                    answer.totals = Some(self.totals(snapshot, question).await?);
+                }
+                Ok(answer)
+            }
+            Attempt::NotCovered(reason) => {
+                let property_no = question.selection.property_no;
+                let _turn = self.raw_scans.enter(property_no, snapshot.limit()).await?;
+                let mut answer = aggregate::answer(snapshot, question).await?;
+                answer
+                    .plan
+                    .steps
+                    .push(format!("not from a rollup: {reason}"));
+                Ok(answer)
+            }
+        }
+    }
+
+    /// Measures the whole range at once, perhaps from another rollup than the rows.
+    async fn totals(
+        &self,
+        snapshot: &Snapshot<'_>,
+        question: &Aggregate,
+    ) -> Result<Vec<f64>, ApiError> {
+        let range = question.selection.range;
+        let whole = Buckets::cover(range, BucketWidth::WholeRange, &question.time_zone);
+        let question = Aggregate {
+            buckets: whole.map_err(|_| ApiError::Internal)?,
+            dimensions: Vec::new(),
+            order: Vec::new(),
+            limit: 1,
+            fill_gaps: true,
+            totals: false,
+            others: false,
+            ..question.clone()
+        };
+        let answer = Box::pin(self.aggregate(snapshot, &question)).await?;
+        let row = answer.rows.into_iter().next();
+        row.map(|row| row.metrics).ok_or(ApiError::Internal)
     }
 }

@@ -93,7 +93,8 @@ fn text(
     }
 }
 
-fn compare(
+/// How `expression` compares with one of the values.
+pub fn compare(
     expression: &str,
     comparison: TextComparison,
     values: &[String],

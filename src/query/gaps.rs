@@ -20,11 +20,7 @@ pub fn fill(answer: &mut Answer, question: &Aggregate) -> Result<(), ApiError> {
     }
     let filled = combinations.len() as u64 * question.buckets.count() as u64;
     if filled.max(answer.row_count) > MAX_ROWS as u64 {
-        return Err(ApiError::AnswerTooLarge {
-            what: "the answer with its gaps filled",
-            rows: filled.max(answer.row_count),
-            limit_rows: MAX_ROWS as u64,
-        });
+        return Err(too_large(filled.max(answer.row_count)));
     }
 
     let present: HashSet<(usize, Vec<String>)> = answer
@@ -58,8 +54,17 @@ pub fn fill(answer: &mut Answer, question: &Aggregate) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The answer would have so many rows with its gaps filled.
+pub fn too_large(rows: u64) -> ApiError {
+    ApiError::AnswerTooLarge {
+        what: "the answer with its gaps filled",
+        rows,
+        limit_rows: MAX_ROWS as u64,
+    }
+}
+
 /// The order that aggregate.sql has: text byte by byte, what has no value last either way.
-fn compare(one: &AnswerRow, other: &AnswerRow, order: &[Sort]) -> Ordering {
+pub fn compare(one: &AnswerRow, other: &AnswerRow, order: &[Sort]) -> Ordering {
     let by_key = |sort: &Sort| {
         let ascending = match sort.key {
             SortKey::Bucket => one.bucket.cmp(&other.bucket),

@@ -27,4 +27,5 @@ pub mod gaps;
 pub mod params;
 pub mod raw_scans;
 pub mod realtime;
+pub mod rollup;
 pub mod session;

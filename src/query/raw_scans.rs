@@ -45,12 +45,6 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl Default for RawScans {
-    fn default() -> Self {
-        Self::new(DEFAULT_PER_PROPERTY)
-    }
-}
-
 /// Questions of a property that read raw events at a time, unless the service is told otherwise.
 pub const DEFAULT_PER_PROPERTY: usize = 4;
 

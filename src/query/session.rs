@@ -103,11 +103,25 @@ impl Snapshot<'_> {
 
     /// Runs a statement.
     pub async fn query(&self, sql: &str, params: &Params) -> Result<Vec<Row>, ApiError> {
+        self.guarded(self.transaction.query_typed(sql, &params.as_slice()))
+            .await
+    }
+
+    /// Its transaction, for statements that are run within [`Self::guarded`].
+    pub fn transaction(&self) -> &tokio_postgres::Transaction<'_> {
+        &self.transaction
+    }
+
+    /// Waits for statements of its transaction. Whoever gives up waiting cancels them.
+    pub async fn guarded<T>(
+        &self,
+        statements: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, ApiError> {
         let mut guard = CancelOnDrop {
             token: Some(self.cancel_token.clone()),
             was_given_up: Arc::clone(&self.was_given_up),
         };
-        let result = self.transaction.query_typed(sql, &params.as_slice()).await;
+        let result = statements.await;
         guard.token = None;
         result.map_err(|error| failure(error, self.limit))
     }

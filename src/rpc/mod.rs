@@ -19,6 +19,7 @@ pub mod query;
 pub mod realtime;
 pub mod receive;
 pub mod request_id;
+mod rollups;
 pub mod scope;
 pub mod server;
 pub mod stream_batch;

@@ -5,7 +5,7 @@
 //! While the database is away the last known state goes on serving.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -15,10 +15,12 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::domain::dimension::Dimension;
 use crate::domain::key::{Key, KeyKind};
 use crate::domain::property::{Property, Retention};
 use crate::enrich::ip::IpPolicy;
 use crate::error::causes;
+use crate::rollup::spec::{Rollups, Spec};
 
 use super::StoreError;
 use super::versions::Versions;
@@ -41,6 +43,8 @@ struct StoredKey {
 struct Snapshot {
     keys: HashMap<String, StoredKey>,
     properties: HashMap<i32, Arc<Property>>,
+    /// Of the properties that have declared ones.
+    rollups: HashMap<i32, Arc<Rollups>>,
 }
 
 /// What a valid key stands for.
@@ -171,9 +175,30 @@ impl Directory {
             };
             snapshot.keys.insert(row.get("key_id"), key);
         }
+        let mut declared: HashMap<i32, Vec<Spec>> = HashMap::new();
+        for row in client
+            .query(include_str!("sql/all_rollups.sql"), &[])
+            .await?
+        {
+            let names: Vec<&str> = row.get("dimensions");
+            let spec = Spec {
+                rollup_no: row.get("rollup_no"),
+                name: row.get("name"),
+                dimensions: names.into_iter().filter_map(Dimension::from_name).collect(),
+            };
+            declared
+                .entry(row.get("property_no"))
+                .or_default()
+                .push(spec);
+        }
+        snapshot.rollups = declared
+            .into_iter()
+            .map(|(property_no, specs)| (property_no, Arc::new(Rollups::with(specs))))
+            .collect();
         let before = self.snapshot();
         let is_other = |property_no: &i32| {
             before.properties.get(property_no) != snapshot.properties.get(property_no)
+                || before.rollups.get(property_no) != snapshot.rollups.get(property_no)
         };
         let changed: Vec<i32> = snapshot
             .properties
@@ -236,6 +261,19 @@ impl Directory {
         }
         self.catch_up().await;
         find(&self.snapshot())
+    }
+
+    /// The property of that number.
+    pub fn by_number(&self, property_no: i32) -> Option<Arc<Property>> {
+        self.snapshot().properties.get(&property_no).cloned()
+    }
+
+    /// The rollups of a property.
+    pub fn rollups(&self, property_no: i32) -> Arc<Rollups> {
+        static BUILT_IN: LazyLock<Arc<Rollups>> = LazyLock::new(|| Arc::new(Rollups::with([])));
+        let snapshot = self.snapshot();
+        let declared = snapshot.rollups.get(&property_no);
+        Arc::clone(declared.unwrap_or(&BUILT_IN))
     }
 
     /// Every property.

@@ -9,7 +9,7 @@ pub mod pg_error;
 pub mod pool;
 pub mod properties;
 pub mod requirements;
-pub mod retention;
+pub mod rollups;
 pub mod seal;
 pub mod versions;
 

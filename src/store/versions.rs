@@ -5,7 +5,7 @@
 //! |---|---|
 //! | a batch of this server's log is committed | its loader, before anybody is told |
 //! | other servers load events into the same database | [`crate::load::others`], within a second |
-//! | retention removes events | [`super::retention`], after every run |
+//! | retention removes events | [`crate::retention`], after every run |
 //! | a property's settings change, here or elsewhere | [`super::directory`], when it reads them |
 //!
 //! Replayed dead letters are loaded like other events.

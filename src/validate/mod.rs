@@ -11,4 +11,5 @@ pub mod property;
 pub mod question;
 pub mod range;
 pub mod realtime;
+pub mod rollup;
 pub mod rules;

@@ -110,7 +110,7 @@ async fn day_by_page_by_os_with_count_and_mean_duration() {
     let metadata = answer.metadata.expect("metadata");
     assert_eq!(
         (metadata.source.as_str(), metadata.exact, metadata.row_count),
-        ("events", true, 4)
+        ("rollup page_os", true, 4)
     );
     assert_eq!(metadata.time_zone, "UTC");
 }

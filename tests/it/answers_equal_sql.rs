@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::support::TestApp;
 
 const EVENTS: usize = 4_000;
-const QUESTIONS: usize = 120;
+const QUESTIONS: usize = 60;
 /// 2026-03-01T00:00:00Z, and 40 days: New York and Cairo change their clocks in between.
 const FIRST_SECOND: i64 = 1_772_323_200;
 const SECONDS: i64 = 40 * 86_400;
@@ -84,6 +84,14 @@ const DIMENSIONS: [(&str, &str); 22] = [
     ("properties.plan", "r.properties ->> 'plan'"),
 ];
 
+/// Rollups that are declared, and their dimensions.
+const DECLARED: [(&str, &[&str]); 4] = [
+    ("plans", &["properties.plan", "host"]),
+    ("tags", &["tag"]),
+    ("tags-by-channel", &["channel", "tag"]),
+    ("screens", &["screen", "browser_version", "query"]),
+];
+
 const METRICS: [(&str, &str); 11] = [
     ("events", "count(*)"),
     ("page_views", "count(*) filter (where r.name = 'page_view')"),
@@ -122,12 +130,27 @@ fn random_event(random: &mut StdRng) -> pb::Event {
             .map(|label| (*label).to_owned())
             .collect()
     };
-    let plan = match random.random_range(0..4) {
+    let plan = match random.random_range(0..8) {
         0 => None,
         1 => Some(prost_types::value::Kind::StringValue("pro".to_owned())),
         2 => Some(prost_types::value::Kind::NumberValue(
-            f64::from(random.random_range(0..5)) / 2.0,
+            *[0.0, 0.5, 1.0, -2.5, 1e22, 1.5e-7, 9_007_199_254_740_993.0]
+                .choose(random)
+                .expect("not empty"),
         )),
+        3 => Some(prost_types::value::Kind::StringValue(text(
+            random,
+            ["", "été \"x\"", "0"],
+        ))),
+        4 => Some(prost_types::value::Kind::StructValue(prost_types::Struct {
+            fields: [("long key", true), ("a\"", false), ("b", true)]
+                .map(|(key, value)| {
+                    let kind = Some(prost_types::value::Kind::BoolValue(value));
+                    (key.to_owned(), prost_types::Value { kind })
+                })
+                .into(),
+        })),
+        5 => Some(prost_types::value::Kind::BoolValue(random.random())),
         _ => Some(prost_types::value::Kind::NullValue(0)),
     };
     pb::Event {
@@ -170,8 +193,11 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// Dimensions with the same in SQL; none stands for any of them, and other conditions too.
+type Dimensions<'d> = &'d [(&'static str, &'static str)];
+
 /// A random filter, and the same in SQL that is never null.
-fn random_filter(random: &mut StdRng, depth: u32) -> (pb::Filter, String) {
+fn random_filter(random: &mut StdRng, depth: u32, among: Dimensions<'_>) -> (pb::Filter, String) {
     let kind = if depth == 0 {
         0
     } else {
@@ -180,8 +206,9 @@ fn random_filter(random: &mut StdRng, depth: u32) -> (pb::Filter, String) {
     match kind {
         1 | 2 => {
             let count = random.random_range(0..4);
-            let (filters, sql): (Vec<_>, Vec<_>) =
-                (0..count).map(|_| random_filter(random, depth - 1)).unzip();
+            let (filters, sql): (Vec<_>, Vec<_>) = (0..count)
+                .map(|_| random_filter(random, depth - 1, among))
+                .unzip();
             let list = pb::FilterList { filters };
             match kind {
                 1 => (
@@ -199,7 +226,7 @@ fn random_filter(random: &mut StdRng, depth: u32) -> (pb::Filter, String) {
             }
         }
         3 => {
-            let (filter, sql) = random_filter(random, depth - 1);
+            let (filter, sql) = random_filter(random, depth - 1, among);
             (
                 pb::Filter {
                     kind: Some(Kind::Not(Box::new(filter))),
@@ -207,7 +234,7 @@ fn random_filter(random: &mut StdRng, depth: u32) -> (pb::Filter, String) {
                 format!("(not {sql})"),
             )
         }
-        _ => random_condition(random),
+        _ => random_condition(random, among),
     }
 }
 
@@ -218,7 +245,7 @@ fn join(parts: &[String], operator: &str, of_none: &str) -> String {
     }
 }
 
-fn random_condition(random: &mut StdRng) -> (pb::Filter, String) {
+fn random_condition(random: &mut StdRng, among: Dimensions<'_>) -> (pb::Filter, String) {
     let filter = |dimension: &str, operator: Operator, values: Vec<String>| {
         let condition = pb::Condition {
             dimension: dimension.to_owned(),
@@ -229,7 +256,12 @@ fn random_condition(random: &mut StdRng) -> (pb::Filter, String) {
             kind: Some(Kind::Where(condition)),
         }
     };
-    match random.random_range(0..8) {
+    let kind = match among {
+        [] => random.random_range(0..8),
+        // Those that are about a dimension.
+        _ => 4,
+    };
+    match kind {
         0 => {
             let seconds = random.random_range(0..300);
             (
@@ -261,7 +293,11 @@ fn random_condition(random: &mut StdRng) -> (pb::Filter, String) {
             (filter("category", Operator::Equals, vec![label]), sql)
         }
         _ => {
-            let (dimension, column) = *DIMENSIONS.choose(random).expect("not empty");
+            let dimension = match among {
+                [] => DIMENSIONS.choose(random),
+                among => among.choose(random),
+            };
+            let (dimension, column) = *dimension.expect("not empty");
             let known = [
                 "/",
                 "/docs",
@@ -380,20 +416,54 @@ fn random_question(random: &mut StdRng) -> (AggregateRequest, String, String) {
     ]
     .choose(random)
     .expect("not empty");
-    let count = random.random_range(0..4);
-    let mut dimensions = DIMENSIONS.iter().copied().sample(random, count);
+    let is_for_rollups = random.random_bool(0.6);
+    let mut dimensions = match is_for_rollups {
+        false => {
+            let count = random.random_range(0..4);
+            DIMENSIONS.iter().copied().sample(random, count)
+        }
+        // What rollups have together.
+        true => {
+            let together = *[
+                &["name"][..],
+                &["page", "os"],
+                &["browser", "os", "device", "is_bot"],
+                &["country", "language"],
+                &["channel", "referrer"],
+                &["utm_source", "utm_medium"],
+                &["properties.plan", "host"],
+                &["screen", "browser_version", "query"],
+            ]
+            .choose(random)
+            .expect("not empty");
+            let count = random.random_range(0..=together.len());
+            let chosen = together.iter().copied().sample(random, count);
+            let of_name = |name| DIMENSIONS.iter().find(|(known, _)| *known == name);
+            chosen.into_iter().filter_map(of_name).copied().collect()
+        }
+    };
     let by_tag = random.random_bool(0.15);
     if by_tag {
         dimensions.push(("tag", "one_tag.tag"));
     }
     let count = random.random_range(1..6);
-    let metrics = METRICS.iter().copied().sample(random, count);
+    let metrics = METRICS
+        .iter()
+        .copied()
+        .filter(|(metric, _)| !(is_for_rollups && metric.contains("_p")));
+    let metrics = metrics.sample(random, count);
     let since = FIRST_SECOND + random.random_range(-86_400..SECONDS);
     let until = since + random.random_range(1..SECONDS);
     let include_bots = random.random_bool(0.4);
     let (filter, filter_sql) = match random.random_bool(0.7) {
         true => {
-            let (filter, sql) = random_filter(random, 3);
+            let mut among = match is_for_rollups {
+                true => dimensions.clone(),
+                false => Vec::new(),
+            };
+            // A filter on it means something else: events with one such tag.
+            among.retain(|(dimension, _)| *dimension != "tag");
+            let (filter, sql) = random_filter(random, 3, &among);
             (Some(filter), sql)
         }
         false => (None, "true".to_owned()),
@@ -450,7 +520,8 @@ fn random_question(random: &mut StdRng) -> (AggregateRequest, String, String) {
     (question, rows, totals)
 }
 
-async fn check(app: &TestApp, client: &Client, random: &mut StdRng) {
+/// Asks a random question, and returns where the answer came from.
+async fn check(app: &TestApp, client: &Client, random: &mut StdRng) -> String {
     let (question, rows_sql, totals_sql) = random_question(random);
     let bucket = question.bucket();
     let zone = TimeZone::get(&question.time_zone).expect("a zone");
@@ -513,6 +584,7 @@ async fn check(app: &TestApp, client: &Client, random: &mut StdRng) {
         "totals {totals:?}, not {:?}\nquestion {question:?}\nstatement {totals_sql}",
         numbers(&row, 0)
     );
+    answer.metadata.expect("metadata").source
 }
 
 #[tokio::test]
@@ -527,10 +599,34 @@ async fn random_questions_about_random_events() {
 
     let app = TestApp::start().await;
     app.keep_for_ever().await;
-    app.send_new((0..EVENTS).map(|_| random_event(&mut random)).collect())
-        .await;
+    let mut events = Vec::from_iter((0..EVENTS).map(|_| random_event(&mut random)));
     let client = app.database.client().await;
-    for _ in 0..QUESTIONS {
-        check(&app, &client, &mut random).await;
+    let mut from_rollups = 0;
+    let mut ask = async |random: &mut StdRng, state: &str| {
+        for _ in 0..QUESTIONS {
+            let source = check(&app, &client, random).await;
+            from_rollups += usize::from(source.starts_with("rollup"));
+        }
+        println!("{from_rollups} answers from rollups so far: {state}");
+    };
+
+    let later = events.split_off(EVENTS / 2);
+    app.send_new(events.clone()).await;
+    ask(&mut random, "from facts of the last moments").await;
+    app.compact().await;
+    ask(&mut random, "from segments").await;
+    for (name, dimensions) in DECLARED {
+        app.declare_rollup(name, dimensions).await;
     }
+    app.compact().await;
+    ask(&mut random, "from rollups that were declared later").await;
+    // Some of it again, and later ones among earlier ones.
+    app.send(events.split_off(EVENTS / 4)).await;
+    app.send_new(later).await;
+    ask(&mut random, "from segments and facts").await;
+    app.set_time_zone("America/New_York").await;
+    ask(&mut random, "from segments of another zone's days").await;
+    app.compact().await;
+    ask(&mut random, "from segments of a new zone").await;
+    assert!(from_rollups > QUESTIONS, "only {from_rollups} from rollups");
 }

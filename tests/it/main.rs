@@ -34,5 +34,6 @@ mod requirements;
 mod result_cache;
 mod retention;
 mod rolling_restart;
+mod rollups;
 mod serve_process;
 mod time_zones;

@@ -12,6 +12,8 @@ use tonic_types::StatusExt;
 use crate::support::wire::assert_refused;
 use crate::support::{TestApp, page_view, reason};
 
+/// Without rollups every question reads the events.
+const RAW: (&str, &str) = ("TALLYMARK_ROLLUPS", "false");
 const SOON: Duration = Duration::from_secs(60);
 
 /// Keeps questions from being answered until it is given back.
@@ -51,7 +53,11 @@ fn question(number: i32) -> pb::AggregateRequest {
 
 #[tokio::test]
 async fn questions_of_a_property_take_turns_and_those_of_others_do_not_wait_for_them() {
-    let variables = [("TALLYMARK_RAW_SCANS", "1"), ("TALLYMARK_POOL_SIZE", "8")];
+    let variables = [
+        RAW,
+        ("TALLYMARK_RAW_SCANS", "1"),
+        ("TALLYMARK_POOL_SIZE", "8"),
+    ];
     let app = TestApp::start_with(&variables).await;
     let shop = app.create_property("shop").await;
     let (mut client, watcher) = (app.database.client().await, app.database.client().await);
@@ -144,7 +150,7 @@ async fn ask(app: &TestApp, kind: Kind, deadline: Option<Duration>) -> Result<()
 
 #[tokio::test]
 async fn the_statement_of_a_caller_that_left_is_cancelled() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(&[RAW]).await;
     let (mut client, watcher) = (app.database.client().await, app.database.client().await);
     let lock = lock(&mut client).await;
     for kind in KINDS {
@@ -162,9 +168,9 @@ async fn the_statement_of_a_caller_that_left_is_cancelled() {
 
 #[tokio::test]
 async fn the_statement_of_a_call_whose_deadline_passes_is_cancelled() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(&[RAW]).await;
     let (mut client, watcher) = (app.database.client().await, app.database.client().await);
-    let _lock = lock(&mut client).await;
+    let lock = lock(&mut client).await;
     for kind in KINDS {
         let call = ask(&app, kind, Some(Duration::from_millis(700)));
         let (answer, ()) = tokio::join!(call, until_waiting(&watcher, 1));
@@ -174,13 +180,14 @@ async fn the_statement_of_a_call_whose_deadline_passes_is_cancelled() {
         assert!(codes.contains(&status.code()), "{kind:?}: {status:?}");
         until_waiting(&watcher, 0).await;
     }
+    lock.rollback().await.expect("the lock is given back");
 }
 
 #[tokio::test]
 async fn the_statement_of_a_question_that_takes_too_long_is_cancelled() {
-    let app = TestApp::start_with(&[("TALLYMARK_QUERY_TIMEOUT_MS", "700")]).await;
+    let app = TestApp::start_with(&[RAW, ("TALLYMARK_QUERY_TIMEOUT_MS", "700")]).await;
     let (mut client, watcher) = (app.database.client().await, app.database.client().await);
-    let _lock = lock(&mut client).await;
+    let lock = lock(&mut client).await;
     for kind in KINDS {
         let (answer, ()) = tokio::join!(ask(&app, kind, None), until_waiting(&watcher, 1));
         let status = answer.expect_err("no answer");
@@ -188,4 +195,5 @@ async fn the_statement_of_a_question_that_takes_too_long_is_cancelled() {
         assert_eq!(reason(&status), "QUERY_TIMEOUT", "{kind:?}");
         until_waiting(&watcher, 0).await;
     }
+    lock.rollback().await.expect("the lock is given back");
 }

@@ -10,12 +10,17 @@ use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
+use tallymark::domain::property::Retention;
 use tallymark::error::ApiError;
 use tallymark::pb::{self, Bucket, filter::Kind, time_range::Range};
 use tallymark::query::answer::{Answer, Plan};
 use tallymark::query::cache::key::Key;
 use tallymark::query::cache::{Answered, Answers};
+use tallymark::query::engine::Engine;
+use tallymark::query::raw_scans::DEFAULT_PER_PROPERTY;
 use tallymark::query::session::TimeLimit;
+use tallymark::rollup::attributes::AttributeStore;
+use tallymark::store::directory::Directory;
 use tallymark::store::pool;
 use tokio::sync::{Notify, Semaphore};
 
@@ -174,7 +179,8 @@ async fn a_change_of_the_property_and_the_end_of_its_events_are_seen() {
 
 #[tokio::test]
 async fn who_wants_an_answer_computed_anew_gets_it() {
-    let app = TestApp::start().await;
+    // Without rollups every question reads the events.
+    let app = TestApp::start_with(&[("TALLYMARK_ROLLUPS", "false")]).await;
     let question = question("last_30_days", Bucket::Day);
     let anew = pb::AggregateRequest {
         no_cache: true,
@@ -205,7 +211,8 @@ async fn a_service_without_a_cache_computes_every_answer() {
 
 #[tokio::test]
 async fn ten_who_ask_the_same_at_once_get_one_answer() {
-    let app = TestApp::start().await;
+    // Without rollups every question reads the events.
+    let app = TestApp::start_with(&[("TALLYMARK_ROLLUPS", "false")]).await;
     app.send_new(vec![page_view("ada", "/")]).await;
     let mut client = app.database.client().await;
     let watcher = app.database.client().await;
@@ -260,16 +267,17 @@ impl Drop for TellWhenDropped {
 }
 
 impl Slow {
-    fn new(app: &TestApp) -> Self {
+    async fn new(app: &TestApp) -> Self {
         let pool = pool::open(&app.database.url(), 4).expect("a pool");
+        let directory = Directory::load(pool.clone(), Retention::Forever).await;
+        let engine = Engine::new(
+            Arc::new(directory.expect("a directory")),
+            Arc::new(AttributeStore::new(pool.clone())),
+            0,
+            DEFAULT_PER_PROPERTY,
+        );
         Self {
-            answers: Answers::new(
-                pool,
-                Arc::default(),
-                Arc::default(),
-                TimeLimit(SOON),
-                1 << 20,
-            ),
+            answers: Answers::new(pool, Arc::new(engine), Arc::default(), SOON, 1 << 20),
             computed: Arc::default(),
             given_up: Arc::default(),
             started: Arc::default(),
@@ -304,7 +312,7 @@ impl Slow {
 #[tokio::test]
 async fn who_leaves_does_not_take_the_answer_from_the_others() {
     let app = TestApp::start().await;
-    let slow = Slow::new(&app);
+    let slow = Slow::new(&app).await;
     // The first one has no time; the second joins it, and stays.
     let mut first = Box::pin(slow.ask(SOON));
     tokio::select! {
@@ -328,7 +336,7 @@ async fn who_leaves_does_not_take_the_answer_from_the_others() {
 #[tokio::test]
 async fn when_all_have_left_nothing_is_computed_any_more() {
     let app = TestApp::start().await;
-    let slow = Slow::new(&app);
+    let slow = Slow::new(&app).await;
     let mut first = Box::pin(slow.ask(SOON));
     tokio::select! {
         _ = &mut first => panic!("nothing lets it go"),

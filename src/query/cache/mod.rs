@@ -24,6 +24,7 @@ pub mod window;
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use futures_util::FutureExt;
@@ -148,14 +149,14 @@ impl Answers {
         pool: Pool,
         engine: Arc<Engine>,
         versions: Arc<Versions>,
-        limit: TimeLimit,
+        limit: Duration,
         kept_bytes: usize,
     ) -> Self {
         Self(Arc::new(Parts {
             pool,
             engine,
             versions,
-            limit,
+            limit: TimeLimit(limit),
             kept: Kept::new(kept_bytes),
             under_way: Mutex::default(),
         }))

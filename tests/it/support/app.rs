@@ -23,6 +23,7 @@ use tonic_health::pb::health_client::HealthClient;
 use super::database::TestDatabase;
 use super::events::committed_batch;
 use super::forwarder::Forwarder;
+use super::rollups;
 
 /// A channel that sends a key with every call.
 pub type KeyedChannel = InterceptedService<Channel, SendKey>;
@@ -311,6 +312,25 @@ impl TestApp {
         let patience = std::time::Duration::from_secs(60);
         let reached = tokio::time::timeout(patience, stored).await;
         reached.unwrap_or_else(|_| panic!("there are never {wanted} events"));
+    }
+
+    /// Declares a rollup of `default`.
+    pub async fn declare_rollup(&self, name: &str, dimensions: &[&str]) {
+        let request = pb::CreateRollupRequest {
+            property: "default".to_owned(),
+            rollup: Some(pb::PropertyRollup {
+                name: name.to_owned(),
+                dimensions: dimensions.iter().map(|name| (*name).to_owned()).collect(),
+                ..pb::PropertyRollup::default()
+            }),
+        };
+        let created = self.admin().create_rollup(request).await;
+        created.expect("a new rollup");
+    }
+
+    /// Makes segments of everything that the rollups of every property have, and merges them.
+    pub async fn compact(&self) {
+        rollups::compact(&self.database.url()).await;
     }
 
     /// Asks an Aggregate question that must not have an answer.

@@ -9,6 +9,7 @@ pub mod letters;
 pub mod load;
 mod process;
 pub mod raw_http2;
+pub mod rollups;
 pub mod wire;
 
 pub use app::{KeyedChannel, SendKey, TestApp, key_id};
