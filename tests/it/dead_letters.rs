@@ -175,7 +175,7 @@ async fn a_letter_shows_its_event_as_it_is_once_it_is_stored() {
         assert_eq!(letters[0].event, Some(get(&app, &event_id).await));
         // One poison is in the table now.
         client
-            .execute("delete from events", &[])
+            .batch_execute("truncate events, rollup_facts, rollup_segments")
             .await
             .expect("none");
         refuse_poison(&app).await;

@@ -48,12 +48,16 @@ pub async fn check(url: &str) {
     }
 }
 
-/// Whether a service was ever started on the database.
+/// Whether a service was ever started on the database, whose other sessions are ended.
 async fn has_rollups(url: &str) -> bool {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
         .await
         .expect("the tests' database");
     let connection = tokio::spawn(connection);
+    // A test's runtime stands still while its database is dropped, and so does whoever holds a lock.
+    let end = "select pg_terminate_backend(pid, 10000) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()";
+    client.query(end, &[]).await.expect("other sessions end");
     let there = "select to_regclass('rollup_coverage') is not null";
     let is_there = client.query_one(there, &[]).await.expect("an answer");
     let is_there = is_there.get(0);
