@@ -6,6 +6,7 @@
 //!
 //! The limit is a multiple of 15 minutes, the smallest part that a rollup can be cut to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -19,6 +20,7 @@ use crate::rollup::compact::Compactor;
 use crate::rollup::segment::SLOT_US;
 use crate::rollup::stored::{RollupError, timestamp};
 use crate::store::StoreError;
+use crate::store::versions::Versions;
 
 /// How often the worker looks. A chunk holds a day, so this is often enough.
 const EVERY: Duration = Duration::from_secs(3_600);
@@ -26,9 +28,17 @@ const EVERY: Duration = Duration::from_secs(3_600);
 const BUSY: Duration = Duration::from_secs(1);
 
 /// Runs until told to stop.
-pub async fn run(pool: Pool, rollups: Compactor, stop: CancellationToken) {
+pub async fn run(pool: Pool, rollups: Compactor, versions: Arc<Versions>, stop: CancellationToken) {
+    let mut is_first = true;
     loop {
-        let wait = match apply(&pool, &rollups, Timestamp::now()).await {
+        let mut has_removed = false;
+        let applied = remove(&pool, &rollups, Timestamp::now(), &mut has_removed).await;
+        // Even if nothing was removed: another server may have done so since the last time.
+        if has_removed || !is_first && !matches!(applied, Ok(false)) {
+            versions.change_all();
+        }
+        is_first = false;
+        let wait = match applied {
             Ok(true) => EVERY,
             Ok(false) => BUSY,
             Err(error) => {
@@ -48,6 +58,16 @@ pub async fn run(pool: Pool, rollups: Compactor, stop: CancellationToken) {
 
 /// Removes what is too old at `now`; whether that was all of it.
 pub async fn apply(pool: &Pool, rollups: &Compactor, now: Timestamp) -> Result<bool, RollupError> {
+    remove(pool, rollups, now, &mut false).await
+}
+
+/// The same, and says if there was something, even if it fails in the midst of it.
+async fn remove(
+    pool: &Pool,
+    rollups: &Compactor,
+    now: Timestamp,
+    has_removed: &mut bool,
+) -> Result<bool, RollupError> {
     let properties = rollups.properties();
     let oldest_us = |property: &Property| {
         let oldest_us = property.retention.oldest_us(now.as_microsecond())?;
@@ -70,6 +90,7 @@ pub async fn apply(pool: &Pool, rollups: &Compactor, now: Timestamp) -> Result<b
             )
             .await?;
         if !dropped.is_empty() {
+            *has_removed = true;
             info!(chunks = dropped.len(), before = %needed_since, "dropped chunks of old events");
         }
     }
@@ -84,6 +105,7 @@ pub async fn apply(pool: &Pool, rollups: &Compactor, now: Timestamp) -> Result<b
             continue;
         };
         if deleted > 0 {
+            *has_removed = true;
             info!(
                 property = property.name,
                 events = deleted,

@@ -9,4 +9,5 @@ pub mod local_day;
 pub mod metric;
 pub mod property;
 pub mod question;
+pub mod realtime;
 pub mod time_range;

@@ -3,34 +3,56 @@
 use std::sync::Arc;
 
 use crate::domain::bucket::{BucketWidth, Buckets};
-use crate::domain::question::Aggregate;
+use crate::domain::question::{Aggregate, ListEvents, Selection};
 use crate::error::ApiError;
 use crate::rollup::attributes::AttributeStore;
 use crate::store::directory::Directory;
 
 use super::aggregate;
 use super::answer::Answer;
+use super::raw_scans::{RawScan, RawScans};
 use super::rollup::answer::{Attempt, RollupReader};
-use super::session::Snapshot;
+use super::session::{Snapshot, TimeLimit};
 
 /// Answers Aggregate questions; every report is made of these.
 #[derive(Debug)]
 pub struct Engine {
     directory: Arc<Directory>,
     rollups: RollupReader,
+    raw_scans: RawScans,
 }
 
 impl Engine {
-    /// Answers from rollups where it can, and keeps so many bytes of them in memory.
+    /// Answers from rollups where it can, and keeps so many bytes of them in memory; else from raw
+    /// events, so many questions of a property at a time.
     pub fn new(
         directory: Arc<Directory>,
         attributes: Arc<AttributeStore>,
         rollup_cache_bytes: usize,
+        raw_scans: usize,
     ) -> Self {
         Self {
             directory,
             rollups: RollupReader::new(attributes, rollup_cache_bytes),
+            raw_scans: RawScans::new(raw_scans),
         }
+    }
+
+    /// Waits for the turn of a list of events, which may read all of its range if it has a filter.
+    pub async fn turn_to_list(
+        &self,
+        question: &ListEvents,
+        limit: TimeLimit,
+    ) -> Result<Option<RawScan>, ApiError> {
+        let Selection {
+            property_no,
+            filter,
+            ..
+        } = &question.selection;
+        if filter.is_none() {
+            return Ok(None);
+        }
+        self.raw_scans.enter(*property_no, limit.0).await.map(Some)
     }
 
     /// Answers a question from what a snapshot sees. Reports that ask several questions ask them of one
@@ -49,6 +71,8 @@ impl Engine {
                 Ok(answer)
             }
             Attempt::NotCovered(reason) => {
+                let property_no = question.selection.property_no;
+                let _turn = self.raw_scans.enter(property_no, snapshot.limit()).await?;
                 let mut answer = aggregate::answer(snapshot, question).await?;
                 answer
                     .plan

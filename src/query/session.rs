@@ -96,6 +96,11 @@ pub struct Snapshot<'s> {
 }
 
 impl Snapshot<'_> {
+    /// The longest that its question may take.
+    pub fn limit(&self) -> Duration {
+        self.limit.0
+    }
+
     /// Runs a statement.
     pub async fn query(&self, sql: &str, params: &Params) -> Result<Vec<Row>, ApiError> {
         self.guarded(self.transaction.query_typed(sql, &params.as_slice()))

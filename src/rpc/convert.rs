@@ -1,5 +1,7 @@
 //! Domain → protobuf.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
@@ -13,6 +15,7 @@ use crate::enrich::ip::IpPolicy;
 use crate::error::ApiError;
 use crate::pb;
 use crate::query::answer::{Answer, AnswerRow};
+use crate::query::cache::Answered;
 use crate::query::events::StoredEvent;
 use crate::store::keys::KeyDescription;
 use crate::store::properties::PropertyDescription;
@@ -63,9 +66,12 @@ pub fn event_result(event_id: Option<Uuid>, verdict: Verdict) -> pb::EventResult
 /// An answer.
 pub fn aggregate_response(
     question: &Aggregate,
-    answer: Answer,
+    answered: Answered<Answer>,
     now: Timestamp,
 ) -> pb::AggregateResponse {
+    let from_cache = answered.from_cache;
+    // Copied if it is shared with others; its texts become the message's either way.
+    let answer = Arc::unwrap_or_clone(answered.value);
     let starts = question.buckets.starts();
     let range = question.selection.range;
     let row = |row: AnswerRow| pb::AggregateRow {
@@ -98,6 +104,7 @@ pub fn aggregate_response(
             source: answer.plan.source,
             exact: true,
             row_count: i64::try_from(answer.row_count).unwrap_or(i64::MAX),
+            from_cache,
             partial_buckets: question
                 .buckets
                 .partial(range, now)

@@ -16,6 +16,7 @@ pub mod ingest;
 pub mod intake;
 pub mod pipe;
 pub mod query;
+pub mod realtime;
 pub mod receive;
 pub mod request_id;
 mod rollups;

@@ -5,7 +5,7 @@
 //! While the database is away the last known state goes on serving.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -23,6 +23,7 @@ use crate::error::causes;
 use crate::rollup::spec::{Rollups, Spec};
 
 use super::StoreError;
+use super::versions::Versions;
 
 /// How old the copy may be.
 pub const REFRESH_EVERY: Duration = Duration::from_secs(2);
@@ -62,6 +63,8 @@ pub struct Directory {
     default_retention: Retention,
     snapshot: RwLock<Arc<Snapshot>>,
     last_refresh: Mutex<Option<Instant>>,
+    /// What is told when a property's settings changed.
+    versions: OnceLock<Arc<Versions>>,
 }
 
 impl Directory {
@@ -73,9 +76,16 @@ impl Directory {
             default_retention,
             snapshot: RwLock::default(),
             last_refresh: Mutex::default(),
+            versions: OnceLock::new(),
         };
         directory.refresh().await?;
         Ok(directory)
+    }
+
+    /// Tells these from now on when a property's settings changed.
+    pub fn tell(&self, versions: Arc<Versions>) {
+        let told_before = self.versions.set(versions).is_err();
+        debug_assert!(!told_before, "there is one to tell");
     }
 
     /// Refreshes until told to stop.
@@ -185,10 +195,26 @@ impl Directory {
             .into_iter()
             .map(|(property_no, specs)| (property_no, Arc::new(Rollups::with(specs))))
             .collect();
+        let before = self.snapshot();
+        let is_other = |property_no: &i32| {
+            before.properties.get(property_no) != snapshot.properties.get(property_no)
+                || before.rollups.get(property_no) != snapshot.rollups.get(property_no)
+        };
+        let changed: Vec<i32> = snapshot
+            .properties
+            .keys()
+            .copied()
+            .filter(is_other)
+            .collect();
         *self
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        if let Some(versions) = self.versions.get()
+            && !changed.is_empty()
+        {
+            versions.change(changed);
+        }
         Ok(())
     }
 

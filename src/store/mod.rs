@@ -10,6 +10,8 @@ pub mod pool;
 pub mod properties;
 pub mod requirements;
 pub mod rollups;
+pub mod seal;
+pub mod versions;
 
 use deadpool_postgres::{PoolError, TimeoutType};
 

@@ -10,5 +10,6 @@ pub mod properties_json;
 pub mod property;
 pub mod question;
 pub mod range;
+pub mod realtime;
 pub mod rollup;
 pub mod rules;

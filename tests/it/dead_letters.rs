@@ -32,7 +32,10 @@ async fn get(app: &TestApp, event_id: &str) -> pb::StoredEvent {
     let event_id = event_id.to_owned();
     let reply = app
         .query()
-        .get_event(pb::GetEventRequest { event_id })
+        .get_event(pb::GetEventRequest {
+            event_id,
+            ..pb::GetEventRequest::default()
+        })
         .await;
     reply.expect("the event").into_inner().event.expect("it")
 }
