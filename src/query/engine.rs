@@ -63,24 +63,28 @@ impl Engine {
         question: &Aggregate,
     ) -> Result<Answer, ApiError> {
         let rollups = self.directory.rollups(question.selection.property_no);
-        match self.rollups.answer(snapshot, question, &rollups).await? {
-            Attempt::Answered(mut answer) => {
+        let reason = match self.rollups.answer(snapshot, question, &rollups).await {
+            Ok(Attempt::Answered(mut answer)) => {
                 if question.totals {
-                    answer.totals = Some(self.totals(snapshot, question).await?);
+                    let totals = self.totals(snapshot, question).await?;
+                    answer.plan.add("totals", totals.plan);
+                    answer.totals = totals.rows.into_iter().next().map(|row| row.metrics);
                 }
-                Ok(answer)
+                return Ok(answer);
             }
-            Attempt::NotCovered(reason) => {
-                let property_no = question.selection.property_no;
-                let _turn = self.raw_scans.enter(property_no, snapshot.limit()).await?;
-                let mut answer = aggregate::answer(snapshot, question).await?;
-                answer
-                    .plan
-                    .steps
-                    .push(format!("not from a rollup: {reason}"));
-                Ok(answer)
-            }
-        }
+            Ok(Attempt::NotCovered(reason)) => reason,
+            // The events know it all the same; the log says what is wrong with the rollups.
+            Err(ApiError::Internal) => "the rollups cannot be read",
+            Err(error) => return Err(error),
+        };
+        let property_no = question.selection.property_no;
+        let _turn = self.raw_scans.enter(property_no, snapshot.limit()).await?;
+        let mut answer = aggregate::answer(snapshot, question).await?;
+        answer
+            .plan
+            .steps
+            .push(format!("not from a rollup: {reason}"));
+        Ok(answer)
     }
 
     /// Measures the whole range at once, perhaps from another rollup than the rows.
@@ -88,7 +92,7 @@ impl Engine {
         &self,
         snapshot: &Snapshot<'_>,
         question: &Aggregate,
-    ) -> Result<Vec<f64>, ApiError> {
+    ) -> Result<Answer, ApiError> {
         let range = question.selection.range;
         let whole = Buckets::cover(range, BucketWidth::WholeRange, &question.time_zone);
         let question = Aggregate {
@@ -101,8 +105,6 @@ impl Engine {
             others: false,
             ..question.clone()
         };
-        let answer = Box::pin(self.aggregate(snapshot, &question)).await?;
-        let row = answer.rows.into_iter().next();
-        row.map(|row| row.metrics).ok_or(ApiError::Internal)
+        Box::pin(self.aggregate(snapshot, &question)).await
     }
 }
