@@ -4,7 +4,7 @@ CARGO ?= cargo
 TALLYMARK := $(or $(CARGO_TARGET_DIR),target)/debug/tallymark
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-clients lint demo serve bench fuzz torture generate clean
+.PHONY: help setup build test test-clients lint demo serve bench bench-query fuzz torture generate clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,8 +35,11 @@ demo: build ## Show what it does: a made-up day of traffic in, three answers out
 serve: build ## Run a service to try things on, without keys, on 127.0.0.1:50051
 	$(TALLYMARK) serve --unauthenticated
 
-bench: setup ## Measure throughput and latency, and print ratios (several minutes)
+bench: setup ## Measure ingestion, and print ratios (several minutes)
 	@sh scripts/bench.sh
+
+bench-query: setup ## Time questions beside DuckDB and plain SQL, and print ratios (BENCH_QUERY_EVENTS, 10 million)
+	@sh scripts/bench-query.sh
 
 fuzz: setup ## Fuzz the durable log for FUZZ_SECONDS, 60 unless set
 	@sh scripts/fuzz.sh

@@ -8,7 +8,7 @@
 //! | # | step | why in this place | at most |
 //! |---|------|-------------------|---------|
 //! | 1 | health says NOT_SERVING, new calls are refused with "try another" | before anything stops working | |
-//! | 2 | streams end after what they received is acknowledged | their callers know where they stand | drain timeout |
+//! | 2 | streams end after what they received is acknowledged, watches at once | their callers know where they stand | drain timeout |
 //! | 3 | the listener and its connections close | until now new calls were told why; none is left that needs the rest | with 2 |
 //! | 4 | the log is sealed | nothing is written to it any more | its last fsync |
 //! | 5 | loaders finish, and leave in the log what they cannot | what is in the database need not wait for the next start | 5 s |
@@ -33,12 +33,17 @@ use crate::error::causes;
 use crate::lifecycle::Workers;
 use crate::load::Loader;
 use crate::load::feed::Feed;
+use crate::load::freshness::Freshness;
+use crate::load::others::Others;
 use crate::load::positions::{self, PositionError};
 use crate::log::Log;
 use crate::log::disk::OpenError;
 use crate::metrics;
 use crate::open_files;
 use crate::query;
+use crate::query::cache::Answers;
+use crate::query::realtime::watch::Watches;
+use crate::retention;
 use crate::rollup::attributes::AttributeStore;
 use crate::rollup::compact::Compactor;
 use crate::rollup::stored::RollupError;
@@ -51,7 +56,8 @@ use crate::store::directory::Directory;
 use crate::store::embedded::{Engine, EngineError, EngineOptions};
 use crate::store::migrations::{self, MigrationError};
 use crate::store::requirements::{self, RequirementError};
-use crate::store::{StoreError, keys, pool, retention};
+use crate::store::seal::Seal;
+use crate::store::{StoreError, keys, pool};
 
 /// User agents that are remembered.
 const CACHED_AGENTS: usize = 16_384;
@@ -222,7 +228,8 @@ impl App {
             Ok(Some(Parts {
                 core,
                 feed,
-                compactor,
+                others,
+                rollups,
             })) => {
                 let core = Arc::new(core);
                 running = Some((Arc::clone(&core), feed.clone()));
@@ -233,10 +240,18 @@ impl App {
                     let loader = Loader::new(pool, feed, enricher, rollups, patience);
                     loaders.start("loader", loader.run(loaders.stop_token()));
                 }
-                start_workers(&mut workers, &core, &feed, reporter.clone());
-                if let Some(compactor) = compactor {
-                    workers.start("rollups", compactor.run(workers.stop_token()));
+                start_workers(
+                    &mut workers,
+                    &core,
+                    &feed,
+                    others,
+                    rollups.clone(),
+                    reporter.clone(),
+                );
+                if config.rollups {
+                    workers.start("rollups", rollups.run(workers.stop_token()));
                 }
+                let (answers, watches) = (core.answers.clone(), core.watches.clone());
                 let gauges = metrics::Gauges {
                     pools: [
                         ("questions", core.pool.clone()),
@@ -244,6 +259,8 @@ impl App {
                     ],
                     feed,
                     receiving_bytes: Arc::new(move || receiving.used_bytes()),
+                    watchers: Arc::new(move || watches.count()),
+                    kept_answer_bytes: Arc::new(move || answers.kept_bytes()),
                     grpc_connections: Arc::new(move || connections.open()),
                 };
                 if let Some(listener) = metrics_listener {
@@ -338,8 +355,8 @@ async fn listen(listen: SocketAddr) -> Result<TcpListener, AppError> {
 struct Parts {
     core: Core,
     feed: Feed,
-    /// If rollups are kept.
-    compactor: Option<Compactor>,
+    others: Arc<Others>,
+    rollups: Compactor,
 }
 
 async fn start(
@@ -385,31 +402,43 @@ async fn start(
         Arc::clone(&directory),
         Arc::clone(&attributes),
     );
-    let compactor = match config.rollups {
-        true => Some(rollups),
-        false => {
-            rollups.forget_all().await.map_err(AppError::Rollups)?;
-            None
-        }
-    };
+    if !config.rollups {
+        rollups.forget_all().await.map_err(AppError::Rollups)?;
+    }
+    directory.tell(Arc::clone(feed.versions()));
+    let others = Arc::new(Others::look(&pool).await?);
+    let seal = Seal::load(&pool).await?;
+    let engine = Arc::new(query::engine::Engine::new(
+        Arc::clone(&directory),
+        attributes,
+        config.rollup_cache_bytes,
+        config.raw_scans,
+    ));
+    let answers = Answers::new(
+        query_pool.clone(),
+        Arc::clone(&engine),
+        Arc::clone(feed.versions()),
+        config.query_timeout,
+        config.result_cache_bytes,
+    );
     let core = Core {
-        engine: Arc::new(query::engine::Engine::new(
-            Arc::clone(&directory),
-            attributes,
-            config.rollup_cache_bytes,
-        )),
         pool: query_pool,
         service_pool: pool,
         directory,
         log,
         enricher: Arc::new(Enricher::new(CACHED_AGENTS, countries)),
+        engine,
+        watches: Watches::new(answers.clone(), config.watchers),
+        answers,
+        freshness: Freshness::new(feed.clone(), Arc::clone(&others), seal),
         query_timeout: config.query_timeout,
         draining: draining.clone(),
     };
     Ok(Parts {
         core,
         feed,
-        compactor,
+        others,
+        rollups,
     })
 }
 
@@ -436,6 +465,8 @@ fn start_workers(
     workers: &mut Workers,
     core: &Core,
     feed: &Feed,
+    others: Arc<Others>,
+    rollups: Compactor,
     reporter: tonic_health::server::HealthReporter,
 ) {
     let stop = workers.stop_token();
@@ -443,12 +474,22 @@ fn start_workers(
         "log keeper",
         positions::keep(core.service_pool.clone(), feed.clone(), stop.clone()),
     );
+    workers.start(
+        "watch over other servers",
+        others.run(
+            core.service_pool.clone(),
+            feed.clone(),
+            Arc::clone(feed.versions()),
+            stop.clone(),
+        ),
+    );
     workers.start("directory", Arc::clone(&core.directory).run(stop.clone()));
     workers.start(
         "retention",
         retention::run(
             core.service_pool.clone(),
-            Arc::clone(&core.directory),
+            rollups,
+            Arc::clone(feed.versions()),
             stop.clone(),
         ),
     );

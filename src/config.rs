@@ -10,6 +10,7 @@ use crate::domain::key::{Key, KeyKind};
 use crate::domain::property::{DEFAULT_RETENTION_DAYS, Retention};
 use crate::load::feed::BatchLimits;
 use crate::log::disk::Settings;
+use crate::query::raw_scans::DEFAULT_PER_PROPERTY;
 use crate::rpc::gate::Authentication;
 
 /// A variable: its name, its default in words, and what it is for.
@@ -75,6 +76,12 @@ variables! {
         "Bytes of requests that are received and not handled yet at most, from 8 MiB to 4 GiB; then senders wait.";
     QUERY_TIMEOUT_MS = "TALLYMARK_QUERY_TIMEOUT_MS", "30000",
         "Milliseconds that a question may take at most, from 100 to 3,600,000.";
+    RAW_SCANS = "TALLYMARK_RAW_SCANS", "4",
+        "Questions of one property that are answered from its raw events at once, from 1 to 1,000; the next ones wait for up to 5 s.";
+    WATCHERS = "TALLYMARK_WATCHERS", "1000",
+        "Calls that watch what happens now at once at most, from 0 to 100,000; more are told to try again.";
+    RESULT_CACHE_BYTES = "TALLYMARK_RESULT_CACHE_BYTES", "33554432",
+        "Bytes of answers that are kept for those who ask the same again, up to 64 GiB; 0 keeps none.";
     ROLLUPS = "TALLYMARK_ROLLUPS", "true",
         "`false` keeps no pre-aggregates: events are stored faster, questions are answered from the events. The same on every server of a database; those that there are go, and are built again when it is `true`.";
     ROLLUP_CACHE_BYTES = "TALLYMARK_ROLLUP_CACHE_BYTES", "67108864",
@@ -175,6 +182,12 @@ pub struct Config {
     pub receive_bytes: usize,
     /// The longest that a question may take.
     pub query_timeout: Duration,
+    /// Questions of a property that read its raw events at a time.
+    pub raw_scans: usize,
+    /// Calls that watch at most.
+    pub watchers: usize,
+    /// Bytes of answers that are kept.
+    pub result_cache_bytes: usize,
     /// Whether rollups are kept.
     pub rollups: bool,
     /// Bytes of rollups that are kept in memory at most.
@@ -228,6 +241,9 @@ impl Config {
             ),
             receive_bytes: variables.number(RECEIVE_BYTES, 64 << 20, 8 << 20, 4 << 30)?,
             query_timeout: variables.milliseconds(QUERY_TIMEOUT_MS, 30_000, 100, 3_600_000)?,
+            raw_scans: variables.number(RAW_SCANS, DEFAULT_PER_PROPERTY, 1, 1_000)?,
+            watchers: variables.number(WATCHERS, 1_000, 0, 100_000)?,
+            result_cache_bytes: variables.number(RESULT_CACHE_BYTES, 32 << 20, 0, 64 << 30)?,
             rollups: variables.flag(ROLLUPS, true)?,
             rollup_cache_bytes: variables.number(ROLLUP_CACHE_BYTES, 64 << 20, 0, 64 << 30)?,
             drain_timeout: variables.milliseconds(DRAIN_TIMEOUT_MS, 10_000, 0, 600_000)?,
@@ -414,6 +430,8 @@ mod tests {
             (RETENTION_DAYS, "-1"),
             (POOL_SIZE, "0"),
             (BATCH_EVENTS, "many"),
+            (RAW_SCANS, "0"),
+            (RESULT_CACHE_BYTES, "-1"),
             (RECEIVE_BYTES, "8388607"),
             (RECEIVE_BYTES, "4294967297"),
             (WRITE_KEY, "tmr_abc_0123456789abcdef0123456789"),

@@ -125,6 +125,24 @@ pub enum ApiError {
     /// The caller began a message and did not go on with it.
     #[error("the message did not come in time; send it again, faster or in parts")]
     SenderTooSlow,
+    /// Others of the property read its events, and many wait.
+    #[error(
+        "{limit} questions of this property are being answered from its events, which is the limit; \
+         try again"
+    )]
+    TooManyScans {
+        /// How many may be.
+        limit: usize,
+    },
+    /// As many watch as may.
+    #[error("{limit} calls watch, which is the limit; try again, or ask instead of watching")]
+    TooManyWatchers {
+        /// How many may.
+        limit: usize,
+    },
+    /// The events of a question's freshness token are not in the database yet.
+    #[error("the events of freshness_token are not in the database yet; ask again")]
+    NotFreshYet,
     /// The server is not ready yet.
     #[error("the server is starting; try again")]
     Starting,
@@ -180,9 +198,14 @@ impl ApiError {
             Self::NotFound { .. } => Code::NotFound,
             Self::AlreadyExists { .. } => Code::AlreadyExists,
             Self::QueryTimeout { .. } => Code::DeadlineExceeded,
-            Self::Overloaded | Self::SenderTooSlow | Self::LogFull => Code::ResourceExhausted,
+            Self::Overloaded
+            | Self::SenderTooSlow
+            | Self::LogFull
+            | Self::TooManyScans { .. }
+            | Self::TooManyWatchers { .. } => Code::ResourceExhausted,
             Self::DatabaseUnavailable
             | Self::LogUnavailable
+            | Self::NotFreshYet
             | Self::Starting
             | Self::ShuttingDown
             | Self::StreamCutShort { .. } => Code::Unavailable,
@@ -206,6 +229,9 @@ impl ApiError {
             Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
             Self::Overloaded => "OVERLOADED",
             Self::SenderTooSlow => "SENDER_TOO_SLOW",
+            Self::NotFreshYet => "NOT_FRESH_YET",
+            Self::TooManyScans { .. } => "TOO_MANY_SCANS",
+            Self::TooManyWatchers { .. } => "TOO_MANY_WATCHERS",
             Self::Starting => "STARTING",
             Self::LogFull => "LOG_FULL",
             Self::LogUnavailable => "LOG_UNAVAILABLE",
@@ -219,10 +245,12 @@ impl ApiError {
             Self::DatabaseUnavailable
             | Self::LogUnavailable
             | Self::SenderTooSlow
+            | Self::NotFreshYet
+            | Self::TooManyScans { .. }
             | Self::Starting
             | Self::ShuttingDown
             | Self::StreamCutShort { .. } => Some(Duration::from_secs(1)),
-            Self::LogFull => Some(Duration::from_secs(5)),
+            Self::LogFull | Self::TooManyWatchers { .. } => Some(Duration::from_secs(5)),
             Self::Overloaded => Some(Duration::from_millis(200)),
             Self::InvalidFields(_)
             | Self::MalformedMessage(_)
@@ -245,6 +273,12 @@ impl ApiError {
             }
             Self::AnswerTooLarge { limit_rows, .. } => {
                 HashMap::from([("limit_rows".to_owned(), limit_rows.to_string())])
+            }
+            Self::TooManyWatchers { limit } => {
+                HashMap::from([("limit_watchers".to_owned(), limit.to_string())])
+            }
+            Self::TooManyScans { limit } => {
+                HashMap::from([("limit_scans".to_owned(), limit.to_string())])
             }
             Self::StreamCutShort {
                 acknowledged_events,

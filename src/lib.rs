@@ -18,6 +18,7 @@ pub mod config;
 pub mod lifecycle;
 pub mod metrics;
 pub mod open_files;
+pub mod retention;
 pub mod telemetry;
 
 pub mod domain;

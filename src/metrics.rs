@@ -13,6 +13,10 @@
 //! | `tallymark_log_queue_bytes` | gauge | events that wait to be written to the log's disk |
 //! | `tallymark_log_waiting_events` | gauge | events in the log that are not in the database yet |
 //! | `tallymark_log_oldest_seconds` | gauge | age of the oldest of them, 0 if there is none |
+//! | `tallymark_answers_total{source}` | counter | questions by where their answer came from: `kept`, `shared` (computed for another caller at the same time), `computed`, `bypass` (computed, since the caller wanted that) |
+//! | `tallymark_result_cache_bytes` | gauge | answers that are kept |
+//! | `tallymark_result_cache_evictions_total` | counter | answers that had to go for others |
+//! | `tallymark_watchers` | gauge | calls that watch what happens now |
 //! | `tallymark_receiving_bytes` | gauge | requests received and not handled yet |
 //! | `tallymark_grpc_connections` | gauge | connections of clients |
 //! | `tallymark_connections{pool,state}` | gauge | connections to the database, `idle` or `busy` |
@@ -55,6 +59,10 @@ const LOG_LIMIT_BYTES: &str = "tallymark_log_limit_bytes";
 const LOG_QUEUE_BYTES: &str = "tallymark_log_queue_bytes";
 const LOG_WAITING_EVENTS: &str = "tallymark_log_waiting_events";
 const LOG_OLDEST_SECONDS: &str = "tallymark_log_oldest_seconds";
+const ANSWERS: &str = "tallymark_answers_total";
+const RESULT_CACHE_BYTES: &str = "tallymark_result_cache_bytes";
+const RESULT_CACHE_EVICTIONS: &str = "tallymark_result_cache_evictions_total";
+const WATCHERS: &str = "tallymark_watchers";
 const RECEIVING_BYTES: &str = "tallymark_receiving_bytes";
 const GRPC_CONNECTIONS: &str = "tallymark_grpc_connections";
 const CONNECTIONS: &str = "tallymark_connections";
@@ -130,6 +138,13 @@ fn install() -> Result<PrometheusHandle, BuildError> {
         Unit::Seconds,
         "Age of the oldest event that is not in the database yet."
     );
+    describe_counter!(ANSWERS, "Questions by where their answer came from.");
+    describe_gauge!(RESULT_CACHE_BYTES, Unit::Bytes, "Answers that are kept.");
+    describe_counter!(
+        RESULT_CACHE_EVICTIONS,
+        "Kept answers that had to go for others."
+    );
+    describe_gauge!(WATCHERS, "Calls that watch what happens now.");
     describe_gauge!(
         RECEIVING_BYTES,
         Unit::Bytes,
@@ -214,6 +229,35 @@ pub fn count_dead_letter() {
     counter!(LOADED_EVENTS, "outcome" => "dead_letter").increment(1);
 }
 
+/// Where an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerSource {
+    /// It was kept.
+    Kept,
+    /// It was computed for another caller at the same time.
+    Shared,
+    /// It was computed for this question.
+    Computed,
+    /// The same, since the caller wanted that.
+    Bypass,
+}
+
+/// Counts an answer.
+pub fn count_answer(source: AnswerSource) {
+    let source = match source {
+        AnswerSource::Kept => "kept",
+        AnswerSource::Shared => "shared",
+        AnswerSource::Computed => "computed",
+        AnswerSource::Bypass => "bypass",
+    };
+    counter!(ANSWERS, "source" => source).increment(1);
+}
+
+/// Counts a kept answer that had to go for others.
+pub fn count_evicted_answer() {
+    counter!(RESULT_CACHE_EVICTIONS).increment(1);
+}
+
 /// Seconds since a time in microseconds since 1970.
 fn age_seconds(time_us: i64) -> f64 {
     let age_us = Timestamp::now().as_microsecond().saturating_sub(time_us);
@@ -232,6 +276,10 @@ pub struct Gauges {
     pub feed: Feed,
     /// Bytes of requests received and not handled yet.
     pub receiving_bytes: Reading,
+    /// Calls that watch what happens now.
+    pub watchers: Reading,
+    /// Bytes of answers that are kept.
+    pub kept_answer_bytes: Reading,
     /// Connections of clients.
     pub grpc_connections: Reading,
 }
@@ -245,6 +293,8 @@ impl Gauges {
         gauge!(LOG_WAITING_EVENTS).set(self.feed.waiting_events() as f64);
         gauge!(LOG_OLDEST_SECONDS).set(self.feed.oldest_us().map_or(0.0, age_seconds));
         gauge!(RECEIVING_BYTES).set((self.receiving_bytes)() as f64);
+        gauge!(WATCHERS).set((self.watchers)() as f64);
+        gauge!(RESULT_CACHE_BYTES).set((self.kept_answer_bytes)() as f64);
         gauge!(GRPC_CONNECTIONS).set((self.grpc_connections)() as f64);
         for (name, pool) in &self.pools {
             let status = pool.status();

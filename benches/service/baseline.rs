@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use tokio::process::Command;
-use tokio_postgres::NoTls;
+
+use super::common::database;
 
 /// How long the two COPYs took.
 pub struct Copied {
@@ -14,38 +15,27 @@ pub struct Copied {
     pub narrow: Duration,
 }
 
-/// Makes an empty database and returns its connection string.
-pub async fn create_database(server: &str, name: &str) -> anyhow::Result<String> {
-    execute(
-        server,
-        &format!("drop database if exists {name} with (force)"),
-    )
-    .await?;
-    execute(server, &format!("create database {name}")).await?;
-    Ok(format!("{server} dbname={name}"))
-}
-
-/// Copies the events that the service stored in `database` into fresh databases with psql.
-pub async fn copy_again(server: &str, database: &str) -> anyhow::Result<Copied> {
+/// Copies the events that the service stored in `source` into fresh databases with psql.
+pub async fn copy_again(server: &str, source: &str) -> anyhow::Result<Copied> {
     let dir = tempfile::tempdir()?;
     let file = |name: &str| dir.path().join(name).display().to_string();
     let (wide, narrow) = (file("wide.bin"), file("narrow.bin"));
     psql(
-        database,
+        source,
         &format!("\\copy (select * from events_readable) to '{wide}' (format binary)"),
     )
     .await?;
     psql(
-        database,
+        source,
         &format!("\\copy (select * from events) to '{narrow}' (format binary)"),
     )
     .await?;
     let schema = file("schema.sql");
     write_schema(&schema)?;
 
-    let target = create_database(server, "bench_wide").await?;
+    let target = database::create(server, "bench_wide").await?;
     psql_file(&target, &schema).await?;
-    execute(&target, include_str!("wide.sql")).await?;
+    database::execute(&target, include_str!("wide.sql")).await?;
     let started = Instant::now();
     psql(
         &target,
@@ -54,7 +44,7 @@ pub async fn copy_again(server: &str, database: &str) -> anyhow::Result<Copied> 
     .await?;
     let wide = started.elapsed();
 
-    let target = create_database(server, "bench_narrow").await?;
+    let target = database::create(server, "bench_narrow").await?;
     psql_file(&target, &schema).await?;
     let started = Instant::now();
     psql(
@@ -80,16 +70,6 @@ fn write_schema(target: &str) -> anyhow::Result<()> {
     }
     std::fs::write(target, sql)?;
     Ok(())
-}
-
-/// Runs one statement.
-pub async fn execute(url: &str, sql: &str) -> anyhow::Result<()> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    tokio::spawn(connection);
-    client
-        .batch_execute(sql)
-        .await
-        .with_context(|| sql.to_owned())
 }
 
 async fn psql(url: &str, command: &str) -> anyhow::Result<()> {

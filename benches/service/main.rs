@@ -5,23 +5,27 @@
 //! are shown.
 
 mod baseline;
+#[path = "../common/mod.rs"]
+mod common;
 mod overload;
 mod parts;
-mod queries;
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../../tests/it/support/raw_http2.rs"]
 mod raw_http2;
-mod service;
+mod unary;
 
 use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Bytes;
 use jiff::{Timestamp, ToSpan};
+use prost::Message;
 use tallymark::cli::table::{Column, Table, count, decimal};
 use tallymark::cli::traffic::{Traffic, TrafficOptions};
 use tallymark::pb;
 
-use service::Service;
+use common::service::{Service, shares};
+use common::{database, median};
 
 /// Days of traffic, ending yesterday.
 const DAYS: u32 = 30;
@@ -46,18 +50,21 @@ async fn main() -> anyhow::Result<()> {
     let mut narrow = Vec::new();
     let mut peak_memory_mb = 0;
     let mut last = None;
+    let dir = tempfile::tempdir()?;
     for round in 1..=ROUNDS {
         eprintln!("round {round} of {ROUNDS}…");
         if let Some(service) = last.take() {
             Service::stop(service).await?;
         }
-        let database = baseline::create_database(&server, &format!("bench_{round}")).await?;
-        let service = Service::start(&database).await?;
-        let took = service.ingest(&messages, CONNECTIONS).await?;
+        let url = database::create(&server, &format!("bench_{round}")).await?;
+        let service = Service::start(&url, &dir.path().join(format!("round-{round}")), &[]).await?;
+        let took = service
+            .ingest(encoded_shares(&messages), events as u64)
+            .await?;
         acknowledged.push(took.acknowledged);
         queryable.push(took.queryable);
         peak_memory_mb = peak_memory_mb.max(service.memory_mb("VmHWM")?);
-        let copied = baseline::copy_again(&server, &database).await?;
+        let copied = baseline::copy_again(&server, &url).await?;
         wide.push(copied.wide);
         narrow.push(copied.narrow);
         last = Some(service);
@@ -98,8 +105,7 @@ async fn main() -> anyhow::Result<()> {
     println!("peak resident memory of the service: {peak_memory_mb} MB\n");
 
     let service = last.context("no round was run")?;
-    service.unary().await?;
-    queries::run(&service).await?;
+    unary::run(&service, dir.path()).await?;
     overload::run(&service).await?;
     service.stop().await
 }
@@ -123,8 +129,13 @@ fn messages(wanted: usize) -> anyhow::Result<Vec<pb::StreamEventsRequest>> {
         .collect())
 }
 
-/// The middle one.
-pub fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+/// Encoded before the clock starts, as the rows are that psql copies.
+fn encoded_shares(
+    messages: &[pb::StreamEventsRequest],
+) -> Vec<tokio_stream::Iter<std::vec::IntoIter<Bytes>>> {
+    let encoded = messages
+        .iter()
+        .map(|message| message.encode_to_vec().into());
+    let shares = shares(encoded, CONNECTIONS);
+    shares.into_iter().map(tokio_stream::iter).collect()
 }

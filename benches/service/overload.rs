@@ -10,8 +10,8 @@ use tallymark::pb::ingest_service_client::IngestServiceClient;
 use tallymark::rpc::wire_limits::MAX_MESSAGE_BYTES;
 use tokio::task::JoinSet;
 
+use super::common::service::Service;
 use super::raw_http2::{RawConnection, Sent};
-use super::service::Service;
 
 const IDLE_CONNECTIONS: usize = 10_000;
 const SLOW_SENDERS: usize = 100;

@@ -23,7 +23,7 @@ use tallymark::store::{migrations, pool, requirements};
 use tallymark::validate::event::decode;
 use tokio_util::sync::CancellationToken;
 
-use super::baseline;
+use super::common::database;
 
 /// As the service has them.
 const LOADERS: usize = 3;
@@ -63,8 +63,8 @@ pub async fn measure(server: &str, messages: &[pb::StreamEventsRequest]) -> anyh
     append(&log, records).await?;
     let logged = started.elapsed();
 
-    let database = baseline::create_database(server, "bench_loaders").await?;
-    let pool = pool::open(&database, LOADERS + 1)?;
+    let url = database::create(server, "bench_loaders").await?;
+    let pool = pool::open(&url, LOADERS + 1)?;
     requirements::check(&pool).await?;
     migrations::apply(&pool).await?;
     log.close().await;

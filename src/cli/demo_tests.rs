@@ -6,10 +6,11 @@ use tonic::{Request, Response, Status};
 
 use super::*;
 use crate::cli::import::send::tests::{Behaviour, FakeServer};
+use crate::pb;
 use crate::pb::server::ingest_service_server::IngestServiceServer;
 use crate::pb::server::query_service_server::{QueryService, QueryServiceServer};
 use crate::pb::{
-    self, AggregateRow, GetEventRequest, GetEventResponse, ListEventsRequest, ListEventsResponse,
+    AggregateRow, GetEventRequest, GetEventResponse, ListEventsRequest, ListEventsResponse,
 };
 
 /// Answers every question with one row, and remembers the questions.
@@ -71,6 +72,22 @@ impl QueryService for FakeAnswers {
         &self,
         _: Request<ListEventsRequest>,
     ) -> Result<Response<ListEventsResponse>, Status> {
+        Err(crate::error::ApiError::Internal.into())
+    }
+
+    async fn realtime(
+        &self,
+        _: Request<pb::RealtimeRequest>,
+    ) -> Result<Response<pb::RealtimeResponse>, Status> {
+        Err(crate::error::ApiError::Internal.into())
+    }
+
+    type WatchRealtimeStream = crate::rpc::realtime::Messages;
+
+    async fn watch_realtime(
+        &self,
+        _: Request<pb::WatchRealtimeRequest>,
+    ) -> Result<Response<Self::WatchRealtimeStream>, Status> {
         Err(crate::error::ApiError::Internal.into())
     }
 }

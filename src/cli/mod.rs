@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  serve · demo ────────▶ app
-//!  property · key ──────▶ store          (no server needed)
+//!  property · key · rollup ─▶ store      (no server needed)
 //!  database exec ───────▶ own engine
 //!  import · dead-letters · healthcheck ─▶ connect ──▶ a server, as any other client
 //!  loadgen ─────────────▶ connect, and store to verify
@@ -18,6 +18,7 @@ pub mod key;
 pub mod loadgen;
 pub mod property;
 pub mod retry;
+pub mod rollup;
 pub mod serve;
 pub mod store;
 pub mod table;
@@ -51,6 +52,8 @@ enum Command {
     Key(key::KeyArgs),
     /// Manage properties, directly in the database.
     Property(property::PropertyArgs),
+    /// Check pre-aggregates, or build them again, directly in the database.
+    Rollup(rollup::RollupArgs),
     /// List, replay and drop events that the database refused, by way of a running server.
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Send the lines of a log file to a running server.
@@ -81,6 +84,7 @@ pub async fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Key(args) => key::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Property(args) => property::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Rollup(args) => rollup::run(args).await,
         Command::DeadLetters(args) => dead_letters::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Import(args) => import::run(*args).await,
         Command::Loadgen(args) => loadgen::run(*args).await,

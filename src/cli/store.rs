@@ -10,7 +10,7 @@ use crate::store::embedded::{Engine, EngineError, running_database_url};
 use super::environment;
 
 /// Connections that a command needs at most.
-const POOL_SIZE: usize = 2;
+const POOL_SIZE: usize = 4;
 
 /// Where the database is.
 #[derive(Debug, Args)]

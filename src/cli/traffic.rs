@@ -14,7 +14,7 @@
 mod agents;
 mod pages;
 mod places;
-mod random;
+pub mod random;
 mod session;
 mod sources;
 

@@ -10,5 +10,6 @@ pub mod local_day;
 pub mod metric;
 pub mod property;
 pub mod question;
+pub mod realtime;
 pub mod report;
 pub mod time_range;

@@ -36,7 +36,7 @@ impl Retention {
 }
 
 /// Settings of a property that ingestion and questions need.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Property {
     /// Its number in the database.
     pub property_no: i32,

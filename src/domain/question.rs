@@ -1,5 +1,6 @@
 //! Questions, as validated.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -52,6 +53,16 @@ pub struct Sort {
 /// What tells the rows of an answer apart: the place of the bucket in the question's buckets, from 0,
 /// and the values of the dimensions.
 pub type RowKey = (usize, Vec<String>);
+
+impl Sort {
+    /// An ascending order in this direction.
+    pub fn directed(self, ascending: Ordering) -> Ordering {
+        match self.descending {
+            true => ascending.reverse(),
+            false => ascending,
+        }
+    }
+}
 
 /// An Aggregate question.
 #[derive(Debug, Clone)]

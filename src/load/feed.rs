@@ -2,15 +2,17 @@
 //! already. Loaders take turns; each record goes to one of them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::log::Log;
 use crate::log::disk::{ReadError, Reader};
 use crate::log::event::LoggedEvent;
+use crate::store::versions::Versions;
 
 use super::progress::Progress;
 
@@ -42,6 +44,9 @@ pub struct Feed {
     limits: BatchLimits,
     reader: Arc<Mutex<Reader>>,
     state: Arc<StdMutex<State>>,
+    /// Changes whenever more is loaded.
+    progressed: Arc<watch::Sender<()>>,
+    versions: Arc<Versions>,
 }
 
 #[derive(Debug)]
@@ -62,12 +67,19 @@ impl Feed {
                 progress,
                 under_way: BTreeMap::new(),
             })),
+            progressed: Arc::new(watch::Sender::new(())),
+            versions: Arc::default(),
         }
     }
 
     /// The log it is a feed of.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// The versions of the data that is loaded.
+    pub fn versions(&self) -> &Arc<Versions> {
+        &self.versions
     }
 
     /// Waits for records and returns as many as a batch may hold. `None` when the log was closed and
@@ -108,6 +120,18 @@ impl Feed {
     /// Notes that records are loaded.
     pub fn done(&self, first: u64, records: usize) {
         self.state().progress.add(first..first + records as u64);
+        self.progressed.send_replace(());
+    }
+
+    /// Waits until all of these are loaded.
+    pub async fn until_loaded(&self, records: &Range<u64>) {
+        let mut progressed = self.progressed.subscribe();
+        while !self.state().progress.has(records) && progressed.changed().await.is_ok() {}
+    }
+
+    /// How many numbers of the log are loaded, those before its oldest record included.
+    pub fn loaded(&self) -> u64 {
+        self.state().progress.loaded()
     }
 
     /// Notes that nothing of a portion is being loaded any more.

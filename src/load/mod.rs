@@ -18,6 +18,7 @@
 //! - [`write`] commits a batch, and finds out which of its events were stored before.
 //! - [`positions`] is the database's memory of what is loaded, committed with each batch. A crash
 //!   anywhere loads again what was not committed, and nothing else.
+//! - [`freshness`] lets a question wait until events are loaded; [`others`] sees what other servers load.
 //! - [`dead_letter`] keeps an event that the database refuses, so that it does not hold up others.
 //!
 //! A loader never gives up: what the database does not take now stays in the log and is tried again,
@@ -27,13 +28,17 @@ pub mod batch;
 pub mod dead_letter;
 pub mod dictionary;
 pub mod feed;
+pub mod freshness;
 pub mod ids;
 pub mod numbers;
+pub mod others;
 pub mod positions;
 pub mod progress;
+mod property_labels;
 pub mod row;
 pub mod write;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -216,6 +221,10 @@ impl Loader {
                     let outcomes = batch.outcomes();
                     debug!(events = events.len(), attempt, "stored a batch");
                     metrics::record_batch(&outcomes, started, oldest_us(events));
+                    // Before anybody is told: who asks then gets no answer from before.
+                    let properties: BTreeSet<i32> =
+                        events.iter().map(|event| event.property_no).collect();
+                    self.feed.versions().change(properties);
                     self.feed.done(first, events.len());
                     self.feed.log().settle(first, &outcomes);
                     return Ok(Ok(()));
@@ -260,7 +269,9 @@ impl Loader {
         let work = self
             .connection
             .bounded(client, self.patience, async |client| {
-                let numbers = numbering.resolve(client, batch.unique()).await?;
+                let numbers = numbering
+                    .resolve(client, batch.unique(), writer.rollups())
+                    .await?;
                 writer.write(client, place, batch, &numbers).await
             });
         work.await.unwrap_or(Err(WriteError::TimedOut))

@@ -8,9 +8,11 @@ use tokio_postgres::Client;
 use crate::enrich::Enricher;
 use crate::enrich::user_agent::Agent;
 use crate::log::event::LoggedEvent;
+use crate::store::directory::Directory;
 
 use super::dictionary::{DERIVED, Dictionary, Entry, Kind};
 use super::ids::{FoundIds, IdKind, Ids, MissingIds};
+use super::property_labels;
 
 /// How many dictionaries an event has at most one number of.
 pub const SINGLE_KINDS: usize = 13;
@@ -28,6 +30,8 @@ pub struct Numbers {
     pub category_nos: Vec<i32>,
     /// Of the tags.
     pub tag_nos: Vec<i32>,
+    /// Of the values of properties that rollups group by, in the order of their columns.
+    pub property_labels: Vec<u32>,
 }
 
 impl Numbers {
@@ -60,21 +64,37 @@ impl Numbering {
         }
     }
 
-    /// The numbers of every event, in order.
+    /// The numbers of every event, in order, with the labels that a directory's rollups need, if one is
+    /// given.
     pub async fn resolve<'a>(
         &mut self,
         client: &Client,
         events: impl ExactSizeIterator<Item = &'a LoggedEvent<'a>> + Clone,
+        rollups: Option<&Directory>,
     ) -> Result<Vec<Numbers>, tokio_postgres::Error> {
         let mut all = Vec::with_capacity(events.len());
         let mut missing = Missing::default();
         for event in events.clone() {
             all.push(self.cached(event, &mut missing));
         }
-        if missing.events.is_empty() {
-            return Ok(all);
+        if !missing.events.is_empty() {
+            self.find(client, events.clone(), missing, &mut all).await?;
         }
+        if let Some(directory) = rollups {
+            let labels = &mut self.dictionaries[Kind::Label as usize];
+            property_labels::resolve(client, labels, directory, events, &mut all).await?;
+        }
+        Ok(all)
+    }
 
+    /// Finds out what the caches do not know, and completes the numbers of the events that miss it.
+    async fn find<'a>(
+        &mut self,
+        client: &Client,
+        events: impl Iterator<Item = &'a LoggedEvent<'a>>,
+        missing: Missing,
+        all: &mut [Numbers],
+    ) -> Result<(), tokio_postgres::Error> {
         // Before the rows that they are derived from: whoever sees an event finds the labels of what was
         // derived from it.
         let labels = missing.labels();
@@ -95,7 +115,7 @@ impl Numbering {
                 all[place] = self.complete(event, &found);
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// The numbers as far as the caches know them; notes what they do not know.

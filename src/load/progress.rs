@@ -60,6 +60,11 @@ impl Progress {
         }
     }
 
+    /// Whether all of these are loaded.
+    pub fn has(&self, range: &Range<u64>) -> bool {
+        self.gap(range.start).start >= range.end
+    }
+
     /// The first range from `position` on that is not loaded; its end is `u64::MAX` if none follows.
     pub fn gap(&self, position: u64) -> Range<u64> {
         let mut start = position.max(self.low);
@@ -104,6 +109,10 @@ mod tests {
                 let highest = loaded.last().map_or(0, |last| last + 1);
                 prop_assert_eq!(progress.high(), highest.max(low));
                 prop_assert_eq!(progress.loaded(), loaded.len() as u64);
+                for (start, end) in [(0, lowest), (first, first + length), (lowest, lowest + 1), (first, first + 9)] {
+                    let all = (start..end).all(|number| loaded.contains(&number));
+                    prop_assert_eq!(progress.has(&(start..end)), all);
+                }
                 for position in 0..70 {
                     let gap = progress.gap(position);
                     let start = (position..).find(|number| !loaded.contains(number)).unwrap();

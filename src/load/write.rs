@@ -84,6 +84,11 @@ impl Writer {
         }
     }
 
+    /// Whose rollups get what is stored, if any are kept.
+    pub fn rollups(&self) -> Option<&Directory> {
+        self.rollups.as_deref()
+    }
+
     /// Writes the batch in one transaction and marks in it what was stored before. Does nothing if it
     /// is loaded already.
     pub async fn write(

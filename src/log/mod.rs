@@ -15,6 +15,7 @@ pub mod waiting;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,6 +61,8 @@ pub struct Appended {
     parts: VecDeque<Part>,
     /// Of the parts that are committed.
     outcomes: Vec<Outcome>,
+    /// Those that are in the log, and what others appended between them.
+    logged: Option<Range<u64>>,
     give_up_at: Instant,
     was_refused: Arc<AtomicBool>,
 }
@@ -67,6 +70,7 @@ pub struct Appended {
 /// Records that are written together.
 #[derive(Debug)]
 struct Part {
+    records: u64,
     /// `None` once they are in the log.
     appending: Option<Appending>,
     committed: Option<oneshot::Receiver<Vec<Outcome>>>,
@@ -126,6 +130,7 @@ impl Log {
         let mut appended = Appended {
             parts: VecDeque::new(),
             outcomes: Vec::new(),
+            logged: None,
             give_up_at: Instant::now() + self.commit_patience,
             was_refused: Arc::clone(&self.was_refused),
         };
@@ -155,8 +160,10 @@ impl Log {
                 (Some(announce), Some(committed))
             }
         };
+        let count = records.len() as u64;
         let appending = self.disk.begin_append(records, announce).await?;
         Ok(Part {
+            records: count,
             appending: Some(appending),
             committed,
         })
@@ -236,6 +243,11 @@ impl Log {
 const HEADROOM_BYTES: u64 = 64 << 10;
 
 impl Appended {
+    /// A range of records that covers those which are in the log.
+    pub fn logged(&self) -> Option<Range<u64>> {
+        self.logged.clone()
+    }
+
     /// Waits for what the append was asked to wait for. Dropping the future loses nothing.
     pub async fn acknowledged(&mut self) -> Result<Acknowledged, ApiError> {
         for part in &mut self.parts {
@@ -244,8 +256,9 @@ impl Appended {
                 if let Err(AppendError::NotWritten(_)) = safe {
                     self.was_refused.store(true, Ordering::Relaxed);
                 }
-                safe.map_err(api_error)?;
+                let first = safe.map_err(api_error)?;
                 part.appending = None;
+                cover(&mut self.logged, Some(first..first + part.records));
             }
         }
         while let Some(part) = self.parts.front_mut() {
@@ -260,6 +273,14 @@ impl Appended {
         }
         Ok(Acknowledged::Committed(std::mem::take(&mut self.outcomes)))
     }
+}
+
+/// Widens a range so that it covers another, too.
+pub fn cover(range: &mut Option<Range<u64>>, other: Option<Range<u64>>) {
+    *range = match (range.take(), other) {
+        (Some(one), Some(other)) => Some(one.start.min(other.start)..one.end.max(other.end)),
+        (one, other) => one.or(other),
+    };
 }
 
 fn api_error(error: AppendError) -> ApiError {

@@ -54,6 +54,13 @@ impl Plan {
             steps: vec!["read the events of the range".to_owned()],
         }
     }
+
+    /// Adds how a part of the answer was had.
+    pub fn add(&mut self, part: &str, plan: Self) {
+        let steps = plan.steps.into_iter();
+        self.steps
+            .extend(steps.map(|step| format!("{part}: {step}")));
+    }
 }
 
 /// A pre-aggregate, as questions see it.

@@ -3,34 +3,56 @@
 use std::sync::Arc;
 
 use crate::domain::bucket::{BucketWidth, Buckets};
-use crate::domain::question::Aggregate;
+use crate::domain::question::{Aggregate, ListEvents, Selection};
 use crate::error::ApiError;
 use crate::rollup::attributes::AttributeStore;
 use crate::store::directory::Directory;
 
 use super::aggregate;
 use super::answer::{Answer, RollupDescription};
+use super::raw_scans::{RawScan, RawScans};
 use super::rollup::answer::{Attempt, RollupReader};
-use super::session::Snapshot;
+use super::session::{Snapshot, TimeLimit};
 
 /// Answers Aggregate questions; every report is made of these.
 #[derive(Debug)]
 pub struct Engine {
     directory: Arc<Directory>,
     rollups: RollupReader,
+    raw_scans: RawScans,
 }
 
 impl Engine {
-    /// Answers from rollups where it can, and keeps so many bytes of them in memory.
+    /// Answers from rollups where it can, and keeps so many bytes of them in memory; else from raw
+    /// events, so many questions of a property at a time.
     pub fn new(
         directory: Arc<Directory>,
         attributes: Arc<AttributeStore>,
         rollup_cache_bytes: usize,
+        raw_scans: usize,
     ) -> Self {
         Self {
             directory,
             rollups: RollupReader::new(attributes, rollup_cache_bytes),
+            raw_scans: RawScans::new(raw_scans),
         }
+    }
+
+    /// Waits for the turn of a list of events, which may read all of its range if it has a filter.
+    pub async fn turn_to_list(
+        &self,
+        question: &ListEvents,
+        limit: TimeLimit,
+    ) -> Result<Option<RawScan>, ApiError> {
+        let Selection {
+            property_no,
+            filter,
+            ..
+        } = &question.selection;
+        if filter.is_none() {
+            return Ok(None);
+        }
+        self.raw_scans.enter(*property_no, limit.0).await.map(Some)
     }
 
     /// Answers a question from what a snapshot sees. Reports that ask several questions ask them of one
@@ -41,22 +63,28 @@ impl Engine {
         question: &Aggregate,
     ) -> Result<Answer, ApiError> {
         let rollups = self.directory.rollups(question.selection.property_no);
-        match self.rollups.answer(snapshot, question, &rollups).await? {
-            Attempt::Answered(mut answer) => {
+        let reason = match self.rollups.answer(snapshot, question, &rollups).await {
+            Ok(Attempt::Answered(mut answer)) => {
                 if question.totals {
-                    answer.totals = Some(self.totals(snapshot, question).await?);
+                    let totals = self.totals(snapshot, question).await?;
+                    answer.plan.add("totals", totals.plan);
+                    answer.totals = totals.rows.into_iter().next().map(|row| row.metrics);
                 }
-                Ok(answer)
+                return Ok(answer);
             }
-            Attempt::NotCovered(reason) => {
-                let mut answer = aggregate::answer(snapshot, question).await?;
-                answer
-                    .plan
-                    .steps
-                    .push(format!("not from a rollup: {reason}"));
-                Ok(answer)
-            }
-        }
+            Ok(Attempt::NotCovered(reason)) => reason,
+            // The events know it all the same; the log says what is wrong with the rollups.
+            Err(ApiError::Internal) => "the rollups cannot be read",
+            Err(error) => return Err(error),
+        };
+        let property_no = question.selection.property_no;
+        let _turn = self.raw_scans.enter(property_no, snapshot.limit()).await?;
+        let mut answer = aggregate::answer(snapshot, question).await?;
+        answer
+            .plan
+            .steps
+            .push(format!("not from a rollup: {reason}"));
+        Ok(answer)
     }
 
     /// The rollups of a property, as far as they are.
@@ -73,7 +101,7 @@ impl Engine {
         &self,
         snapshot: &Snapshot<'_>,
         question: &Aggregate,
-    ) -> Result<Vec<f64>, ApiError> {
+    ) -> Result<Answer, ApiError> {
         let range = question.selection.range;
         let whole = Buckets::cover(range, BucketWidth::WholeRange, &question.time_zone);
         let question = Aggregate {
@@ -87,8 +115,6 @@ impl Engine {
             only: None,
             ..question.clone()
         };
-        let answer = Box::pin(self.aggregate(snapshot, &question)).await?;
-        let row = answer.rows.into_iter().next();
-        row.map(|row| row.metrics).ok_or(ApiError::Internal)
+        Box::pin(self.aggregate(snapshot, &question)).await
     }
 }

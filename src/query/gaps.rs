@@ -75,25 +75,22 @@ pub fn too_large(rows: u64) -> ApiError {
     }
 }
 
+/// How two values of a metric are ordered: what has no value last, either way.
+pub fn compare_metrics(one: f64, other: f64, sort: Sort) -> Ordering {
+    match one.is_nan() || other.is_nan() {
+        true => one.is_nan().cmp(&other.is_nan()),
+        false => sort.directed(one.total_cmp(&other)),
+    }
+}
+
 /// The order that aggregate.sql has: text byte by byte, what has no value last either way.
 pub fn compare(one: &AnswerRow, other: &AnswerRow, order: &[Sort]) -> Ordering {
-    let by_key = |sort: &Sort| {
-        let ascending = match sort.key {
-            SortKey::Bucket => one.bucket.cmp(&other.bucket),
-            SortKey::Dimension(place) => one.dimensions[place].cmp(&other.dimensions[place]),
-            SortKey::Metric(place) => {
-                let (one, other) = (one.metrics[place], other.metrics[place]);
-                if one.is_nan() || other.is_nan() {
-                    return one.is_nan().cmp(&other.is_nan());
-                }
-                one.total_cmp(&other)
-            }
-        };
-        if sort.descending {
-            ascending.reverse()
-        } else {
-            ascending
+    let by_key = |sort: &Sort| match sort.key {
+        SortKey::Bucket => sort.directed(one.bucket.cmp(&other.bucket)),
+        SortKey::Dimension(place) => {
+            sort.directed(one.dimensions[place].cmp(&other.dimensions[place]))
         }
+        SortKey::Metric(place) => compare_metrics(one.metrics[place], other.metrics[place], *sort),
     };
     order
         .iter()

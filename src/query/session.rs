@@ -113,6 +113,11 @@ pub struct Snapshot<'s> {
 }
 
 impl Snapshot<'_> {
+    /// The longest that its question may take.
+    pub fn limit(&self) -> Duration {
+        self.limit.0
+    }
+
     /// A time before it was taken: it sees all that was in the database then.
     pub fn watermark(&self) -> Timestamp {
         self.begun_at

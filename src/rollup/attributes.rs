@@ -4,7 +4,7 @@
 //! texts numbers. Both tables only grow, so what was looked up once stays true, until somebody corrects
 //! an agent's row by hand: then rollups are to be rebuilt and services started again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use deadpool_postgres::Pool;
@@ -98,6 +98,20 @@ impl AttributeStore {
         }
     }
 
+    /// The numbers of labels, which are added if they are new.
+    pub async fn labels(&self, texts: BTreeSet<&str>) -> Result<HashMap<String, i32>, StoreError> {
+        let entry = |text: &str| Entry {
+            text: text.to_owned(),
+            derived: Vec::new(),
+        };
+        let entries: Vec<Entry> = texts.into_iter().map(entry).collect();
+        if entries.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let client = self.pool.get().await?;
+        Ok(self.labels.lock().await.resolve(&client, entries).await?)
+    }
+
     async fn look_up(&self, missing: [Vec<i32>; DERIVED.len()]) -> Result<(), StoreError> {
         let client = self.pool.get().await?;
         let mut found: Vec<(usize, u32, Vec<Option<String>>)> = Vec::new();
@@ -119,18 +133,11 @@ impl AttributeStore {
                 found.push((place, u32::try_from(number).unwrap_or_default(), texts));
             }
         }
-        let texts: BTreeSet<&String> = found
+        drop(client);
+        let texts = found
             .iter()
-            .flat_map(|(_, _, texts)| texts.iter().flatten())
-            .collect();
-        let entries = texts
-            .into_iter()
-            .map(|text| Entry {
-                text: text.clone(),
-                derived: Vec::new(),
-            })
-            .collect();
-        let labels = self.labels.lock().await.resolve(&client, entries).await?;
+            .flat_map(|(_, _, texts)| texts.iter().flatten());
+        let labels = self.labels(texts.map(String::as_str).collect()).await?;
 
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let attributes = Arc::make_mut(&mut known);

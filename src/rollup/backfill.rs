@@ -25,7 +25,7 @@ use super::spec::{Spec, columns};
 use super::stored::{self, COVERS_ALL_US, EncodedSegment, NewSegment, RollupError, timestamp};
 
 /// Events of a day that are built at a time.
-const PART_EVENTS: i32 = 400_000;
+const PART_EVENTS: i32 = 150_000;
 
 /// Builds a day of a property's rollups that lack one, the newest; whether any lacked one.
 pub(super) async fn step(compactor: &Compactor, property: &Property) -> Result<bool, RollupError> {
@@ -84,7 +84,14 @@ async fn build_day(
     let day = LocalDays::new(property.time_zone.clone()).of(newest_us);
     let span = day.since_us..day.until_us.min(until_us);
     let columns = columns(due.iter().map(AsRef::as_ref));
-    let mut parts = raw::Parts::read(transaction, property_no, span, &columns).await?;
+    let mut parts = raw::Parts::read(
+        transaction,
+        &compactor.attributes,
+        property_no,
+        span,
+        &columns,
+    )
+    .await?;
     loop {
         let facts = parts.next(PART_EVENTS).await?;
         let Some((first_us, last_us)) = facts.span_us() else {

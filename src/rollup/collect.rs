@@ -79,8 +79,15 @@ impl Collected {
             duration_ms: event.duration_ms,
             scroll_bp: event.scroll_bp,
         });
+        let is_property = |column: &Column| matches!(column, Column::Property(_));
+        let wanted = columns.iter().filter(|column| is_property(column)).count();
+        if numbers.property_labels.len() != wanted {
+            // A value has no label, or the rollup was declared after the labels were looked up.
+            row.facts.columns.retain(|(column, _)| !is_property(column));
+        }
+        let mut labels = numbers.property_labels.iter();
         for (column, values) in &mut row.facts.columns {
-            push_numbers(values, column, event, numbers);
+            push_numbers(values, column, event, numbers, &mut labels);
         }
     }
 
@@ -115,7 +122,13 @@ impl Collected {
     }
 }
 
-fn push_numbers(values: &mut Values, column: &Column, event: &LoggedEvent<'_>, numbers: &Numbers) {
+fn push_numbers(
+    values: &mut Values,
+    column: &Column,
+    event: &LoggedEvent<'_>,
+    numbers: &Numbers,
+    labels: &mut std::slice::Iter<'_, u32>,
+) {
     match (values, column) {
         (Values::One(column_values), Column::Text(kind)) => {
             column_values.push(unsigned(numbers.single[*kind as usize]));
@@ -123,7 +136,9 @@ fn push_numbers(values: &mut Values, column: &Column, event: &LoggedEvent<'_>, n
         (Values::One(column_values), Column::Channel) => {
             column_values.push(unsigned(i32::from(event.channel)));
         }
-        (Values::One(column_values), Column::Property(_)) => column_values.push(0),
+        (Values::One(column_values), Column::Property(_)) => {
+            column_values.push(labels.next().copied().unwrap_or_default());
+        }
         (
             Values::List {
                 ends,

@@ -14,17 +14,18 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use crate::domain::dimension::Dimension;
 use crate::domain::local_day::{LocalDay, LocalDays};
 use crate::domain::property::Property;
 use crate::error::causes;
 use crate::store::directory::Directory;
-use crate::store::pool;
+use crate::store::{pool, rollups};
 
 use super::attributes::{AttributeStore, Attributes};
 use super::build::build;
 use super::facts::Facts;
 use super::segment::Segment;
-use super::spec::Spec;
+use super::spec::{FIRST_DECLARED, Spec};
 use super::stored::{self, COVERS_ALL_US, EncodedSegment, NewSegment, RollupError, StoredSegment};
 use super::{backfill, lock, zone};
 
@@ -35,8 +36,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const DUE_EVENTS: i64 = 100_000;
 const DUE_ROWS: i64 = 200;
 const DUE_AGE_S: f64 = 5.0;
-/// Events that are taken in one transaction. A hundred bytes each, for a while.
-const MAX_EVENTS: i64 = 400_000;
+/// Events that are taken in one transaction. They take some 300 bytes each meanwhile.
+const MAX_EVENTS: i64 = 150_000;
 /// Segments of one day are merged as soon as so many of similar size are there, and all of them when for so
 /// long none was added: a day that is over becomes one.
 const SIMILAR: usize = 4;
@@ -56,6 +57,7 @@ pub struct Compactor {
     pub(super) pool: Pool,
     pub(super) directory: Arc<Directory>,
     pub(super) attributes: Arc<AttributeStore>,
+    is_patient: bool,
 }
 
 /// What was done of a property, and when.
@@ -83,7 +85,23 @@ impl Compactor {
             pool,
             directory,
             attributes,
+            is_patient: false,
         }
+    }
+
+    /// The same, but it waits where somebody else keeps a property's rollups just then: for who has
+    /// nothing else to do.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self {
+            is_patient: true,
+            ..self
+        }
+    }
+
+    /// The properties whose rollups it keeps.
+    pub fn properties(&self) -> Vec<Arc<Property>> {
+        self.directory.properties()
     }
 
     /// Throws all rollups away.
@@ -143,6 +161,7 @@ impl Compactor {
             });
             if !is_checked {
                 zone::split(self, property).await?;
+                self.delete_orphans(property).await?;
                 kept.checked = Some((property.time_zone.clone(), Instant::now()));
             }
             if kept.folded_at.elapsed() < TIDY_FOR {
@@ -169,10 +188,28 @@ impl Compactor {
                 |spec: &Arc<Spec>| complete.contains(&(property.property_no, spec.rollup_no));
             if !rollups.specs.iter().all(is_complete) {
                 let started = Instant::now();
-                while backfill::step(self, property).await? && started.elapsed() < BUILD_FOR {}
+                while self.build_day(property).await? && started.elapsed() < BUILD_FOR {}
             }
         }
         Ok(())
+    }
+
+    /// Builds a day of the rollups of a property that lack one; whether any lacked one. A rollup that cannot
+    /// be kept is given up.
+    async fn build_day(&self, property: &Property) -> Result<bool, RollupError> {
+        match backfill::step(self, property).await {
+            Err(RollupError::ValueTooLong { key }) => {
+                let reason = RollupError::ValueTooLong { key: key.clone() }.to_string();
+                warn!(property = property.name, reason, "a declared rollup fails");
+                let client = self.pool.get().await?;
+                let dimension = Dimension::Property(key);
+                rollups::fail(&client, property.property_no, &dimension, &reason).await?;
+                drop(client);
+                self.directory.refresh().await?;
+                Ok(true)
+            }
+            stepped => stepped,
+        }
     }
 
     /// Makes segments of the facts that are due; whether more may be due already.
@@ -199,10 +236,32 @@ impl Compactor {
 
     /// Does everything there is to do of a property, due or not.
     pub async fn catch_up(&self, property: &Property) -> Result<(), RollupError> {
-        while backfill::step(self, property).await? {}
+        while self.build_day(property).await? {}
         while self.fold(property).await? > 0 {}
         zone::split(self, property).await?;
         while self.merge(property, true).await? {}
+        Ok(())
+    }
+
+    /// Throws the rollups of a property away and builds them again from its events.
+    pub async fn rebuild(&self, property: &Property) -> Result<(), RollupError> {
+        self.locked(property, async |client| {
+            backfill::forget(client, property.property_no).await
+        })
+        .await?;
+        self.catch_up(property).await
+    }
+
+    /// Deletes what a server added to a rollup that another had dropped.
+    async fn delete_orphans(&self, property: &Property) -> Result<(), RollupError> {
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [
+            (&property.property_no, Type::INT4),
+            (&FIRST_DECLARED, Type::INT4),
+        ];
+        let client = self.pool.get().await?;
+        client
+            .execute_typed(include_str!("sql/delete_orphans.sql"), &parameters)
+            .await?;
         Ok(())
     }
 
@@ -244,7 +303,9 @@ impl Compactor {
         let client = self.pool.get().await?;
         let property_no = property.property_no;
         pool::guarded(client, async |client| {
-            if !lock::try_take(client, property_no).await? {
+            if self.is_patient {
+                lock::take(client, property_no).await?;
+            } else if !lock::try_take(client, property_no).await? {
                 return Ok(None);
             }
             let mut done = work(client).await.map(Some);

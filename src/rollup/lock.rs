@@ -15,6 +15,15 @@ pub async fn try_take(client: &Client, property_no: i32) -> Result<bool, tokio_p
     Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
+/// Takes it, however long that takes.
+pub async fn take(client: &Client, property_no: i32) -> Result<(), tokio_postgres::Error> {
+    let sql = "select pg_advisory_lock(hashtextextended('rollups', $1::integer))";
+    client
+        .query_typed(sql, &[(&property_no, Type::INT4)])
+        .await
+        .map(drop)
+}
+
 /// Gives it back.
 pub async fn give_back(client: &Client, property_no: i32) -> Result<(), tokio_postgres::Error> {
     let sql = "select pg_advisory_unlock(hashtextextended('rollups', $1::integer))";

@@ -14,6 +14,7 @@
 //!   [`raw`] of stored events.
 //! - [`segment`] is what a rollup has of some events of a day: counts, sums ([`cell`]) and exact sets
 //!   of visitors ([`visitors`]) by key, at 15 minutes and at the day. [`build`] makes one of facts.
+//! - [`verify`] compares rollups with the events.
 //! - [`compact`] is the worker; [`stored`] is what it stores.
 //! - [`attributes`] knows browser, system and so on of the numbers that events have.
 //!
@@ -28,11 +29,15 @@ pub mod cell;
 pub mod codec;
 pub mod collect;
 pub mod compact;
+pub mod describe;
 pub mod facts;
 mod lock;
+pub mod property_text;
 pub mod raw;
 pub mod segment;
 pub mod spec;
 pub mod stored;
+mod trim;
+pub mod verify;
 pub mod visitors;
 mod zone;

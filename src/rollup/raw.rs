@@ -1,5 +1,6 @@
 //! Facts from the stored events themselves: where rollups are built, checked, or do not reach.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use jiff::Timestamp;
@@ -8,13 +9,17 @@ use tokio_postgres::{Portal, Row, Transaction};
 
 use crate::load::dictionary::Kind;
 
+use super::attributes::AttributeStore;
 use super::facts::{Facts, Measures, Values};
+use super::property_text::MAX_VALUE_BYTES;
 use super::spec::Column;
-use super::stored::timestamp;
+use super::stored::{RollupError, timestamp};
 
 /// The statement that reads the events of a property in a span of time.
 struct Statement {
     sql: String,
+    /// Of properties.
+    keys: Vec<String>,
     property_no: i32,
     since: Timestamp,
     until: Timestamp,
@@ -22,11 +27,19 @@ struct Statement {
 
 impl Statement {
     fn new(property_no: i32, span_us: &Range<i64>, columns: &[Column]) -> Self {
+        let mut keys = Vec::new();
         let selected: String = columns
             .iter()
-            .map(|column| format!(", {}", sql_column(column)))
+            .map(|column| match column {
+                Column::Property(key) => {
+                    keys.push(key.clone());
+                    format!(", coalesce(e.properties ->> $4[{}], '')", keys.len())
+                }
+                column => format!(", {}", sql_column(column)),
+            })
             .collect();
         Self {
+            keys,
             sql: include_str!("sql/select_events.sql").replace("{columns}", &selected),
             property_no,
             since: timestamp(span_us.start),
@@ -34,35 +47,34 @@ impl Statement {
         }
     }
 
-    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 3] {
+    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 4] {
         [
             (&self.property_no, Type::INT4),
             (&self.since, Type::TIMESTAMPTZ),
             (&self.until, Type::TIMESTAMPTZ),
+            (&self.keys, Type::TEXT_ARRAY),
         ]
     }
 }
 
-/// The events of a property in a span of time.
+/// The rows of a property's events in a span of time, for [`facts`].
 pub async fn read(
     transaction: &Transaction<'_>,
     property_no: i32,
     span_us: Range<i64>,
     columns: &[Column],
-) -> Result<Facts, tokio_postgres::Error> {
+) -> Result<Vec<Row>, tokio_postgres::Error> {
     let statement = Statement::new(property_no, &span_us, columns);
-    let rows = transaction
+    transaction
         .query_typed(&statement.sql, &statement.parameters())
-        .await?;
-    let mut facts = Facts::new(columns);
-    rows.iter().for_each(|row| push(&mut facts, row));
-    Ok(facts)
+        .await
 }
 
 /// The events of a property in a span of time, one part after the other. Between two parts the
 /// transaction may be used for other statements.
 pub struct Parts<'t> {
     transaction: &'t Transaction<'t>,
+    attributes: &'t AttributeStore,
     portal: Portal,
     columns: Vec<Column>,
 }
@@ -71,6 +83,7 @@ impl<'t> Parts<'t> {
     /// Begins to read.
     pub async fn read(
         transaction: &'t Transaction<'t>,
+        attributes: &'t AttributeStore,
         property_no: i32,
         span_us: Range<i64>,
         columns: &[Column],
@@ -84,19 +97,48 @@ impl<'t> Parts<'t> {
             .await?;
         Ok(Self {
             transaction,
+            attributes,
             portal,
             columns: columns.to_vec(),
         })
     }
 
     /// The next so many events, or what is left; none at the end.
-    pub async fn next(&mut self, events: i32) -> Result<Facts, tokio_postgres::Error> {
+    pub async fn next(&mut self, events: i32) -> Result<Facts, RollupError> {
         let rows = self.transaction.query_portal(&self.portal, events).await?;
-        let mut facts = Facts::new(&self.columns);
-        rows.iter().for_each(|row| push(&mut facts, row));
-        Ok(facts)
+        facts(self.attributes, &rows, &self.columns).await
     }
 }
+
+/// Facts of rows that were read with these columns.
+pub async fn facts(
+    attributes: &AttributeStore,
+    rows: &[Row],
+    columns: &[Column],
+) -> Result<Facts, RollupError> {
+    let mut facts = Facts::new(columns);
+    rows.iter().for_each(|row| push(&mut facts, row));
+    for (place, (column, values)) in facts.columns.iter_mut().enumerate() {
+        let (Column::Property(key), Values::One(numbers)) = (column, values) else {
+            continue;
+        };
+        let place = OWN_COLUMNS + place;
+        let mut texts: BTreeSet<&str> = rows.iter().map(|row| row.get(place)).collect();
+        if texts.iter().any(|text| text.len() > MAX_VALUE_BYTES) {
+            return Err(RollupError::ValueTooLong { key: key.clone() });
+        }
+        texts.remove("");
+        let labels = attributes.labels(texts).await?;
+        numbers.extend(rows.iter().map(|row| {
+            let label = labels.get(row.get::<_, &str>(place));
+            label.map_or(0, |label| unsigned(*label))
+        }));
+    }
+    Ok(facts)
+}
+
+/// Columns of a row before those that were asked for.
+const OWN_COLUMNS: usize = 6;
 
 fn push(facts: &mut Facts, row: &Row) {
     let time: Timestamp = row.get(0);
@@ -109,16 +151,17 @@ fn push(facts: &mut Facts, row: &Row) {
         scroll_bp: row.get(5),
     });
     for (place, (column, values)) in facts.columns.iter_mut().enumerate() {
-        let place = 6 + place;
-        match values {
-            Values::One(numbers) => {
-                let number: Option<i32> = match column {
-                    Column::Channel => Some(i32::from(row.get::<_, i16>(place))),
-                    _ => row.get(place),
-                };
-                numbers.push(number.map_or(0, unsigned));
+        let place = OWN_COLUMNS + place;
+        match (values, column) {
+            // All at once, later.
+            (Values::One(_), Column::Property(_)) => {}
+            (Values::One(numbers), Column::Channel) => {
+                numbers.push(unsigned(i32::from(row.get::<_, i16>(place))));
             }
-            Values::List { ends, numbers } => {
+            (Values::One(numbers), Column::Text(_)) => {
+                numbers.push(row.get::<_, Option<i32>>(place).map_or(0, unsigned));
+            }
+            (Values::List { ends, numbers }, _) => {
                 let list: Option<Vec<i32>> = row.get(place);
                 numbers.extend(list.into_iter().flatten().map(unsigned));
                 ends.push(numbers.len() as u32);
@@ -134,7 +177,7 @@ fn unsigned(number: i32) -> u32 {
 fn sql_column(column: &Column) -> &'static str {
     match column {
         Column::Channel => "e.channel",
-        Column::Property(_) => "null::integer",
+        Column::Property(_) => "''",
         Column::Text(kind) => match kind {
             Kind::Name => "e.name_no",
             Kind::Host => "e.host_no",

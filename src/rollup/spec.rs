@@ -144,6 +144,14 @@ pub struct Rollups {
 }
 
 impl Rollups {
+    /// The keys of properties that are among the columns, in their order.
+    pub fn property_keys(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().filter_map(|column| match column {
+            Column::Property(key) => Some(key.as_str()),
+            Column::Text(_) | Column::Channel => None,
+        })
+    }
+
     /// Those that every property has, and these.
     pub fn with(declared: impl IntoIterator<Item = Spec>) -> Self {
         let built_in = Spec::built_in().iter().cloned();

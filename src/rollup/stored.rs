@@ -11,6 +11,7 @@ use crate::domain::local_day::LocalDay;
 use crate::domain::time_range::EARLIEST_US;
 
 use super::codec::Unreadable;
+use super::property_text::MAX_VALUE_BYTES;
 use super::segment::{Parts, SLOT_US, Segment};
 
 /// Why rollups were not kept.
@@ -23,6 +24,10 @@ pub enum RollupError {
     Database(#[from] tokio_postgres::Error),
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
+    #[error(
+        "`properties.{key}` has a value of more than {MAX_VALUE_BYTES} bytes, which no rollup takes"
+    )]
+    ValueTooLong { key: String },
 }
 
 impl From<deadpool_postgres::PoolError> for RollupError {

@@ -17,7 +17,7 @@ use crate::validate::question::page_size;
 use crate::validate::rules::{Violations, excerpt};
 
 use super::scope::Scope;
-use super::{convert, dead_letters};
+use super::{convert, dead_letters, rollups};
 
 /// Entries a page when the request does not say.
 const DEFAULT_PAGE_SIZE: i32 = 100;
@@ -234,6 +234,33 @@ impl AdminService for Admin {
         Ok(Response::new(replayed))
     }
 
+    async fn create_rollup(
+        &self,
+        request: Request<pb::CreateRollupRequest>,
+    ) -> Result<Response<pb::CreateRollupResponse>, Status> {
+        let scope = Scope::of(&request)?;
+        let created = rollups::create(&scope, request.into_inner()).await?;
+        Ok(Response::new(created))
+    }
+
+    async fn list_rollups(
+        &self,
+        request: Request<pb::ListRollupsRequest>,
+    ) -> Result<Response<pb::ListRollupsResponse>, Status> {
+        let scope = Scope::of(&request)?;
+        let listed = rollups::list(&scope, request.into_inner()).await?;
+        Ok(Response::new(listed))
+    }
+
+    async fn delete_rollup(
+        &self,
+        request: Request<pb::DeleteRollupRequest>,
+    ) -> Result<Response<pb::DeleteRollupResponse>, Status> {
+        let scope = Scope::of(&request)?;
+        let deleted = rollups::delete(&scope, request.into_inner()).await?;
+        Ok(Response::new(deleted))
+    }
+
     async fn drop_dead_letters(
         &self,
         request: Request<pb::DropDeadLettersRequest>,
@@ -272,7 +299,7 @@ pub(super) async fn find_property(
 }
 
 /// This server knows of the change at once; others within the directory's refresh.
-async fn refresh(scope: &Scope) -> Result<(), ApiError> {
+pub(super) async fn refresh(scope: &Scope) -> Result<(), ApiError> {
     scope
         .core
         .directory

@@ -1,5 +1,7 @@
 //! Answers: domain → protobuf.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::domain::bucket::Buckets;
@@ -7,6 +9,7 @@ use crate::domain::metric::Metric;
 use crate::domain::report::{Before, Breakdown, Compared, Overview};
 use crate::domain::time_range::TimeRange;
 use crate::pb;
+use crate::query::cache::Answered;
 use crate::query::reports::breakdown::{BreakdownAnswer, ValueRow};
 use crate::query::reports::compare::{ComparedAnswer, ComparedRow, Measured};
 use crate::query::reports::overview::OverviewAnswer;
@@ -22,15 +25,17 @@ pub struct Asked {
     pub now: Timestamp,
     /// Whether an explanation is wanted.
     pub explain: bool,
+    /// Whether it is to be computed anew.
+    pub anew: bool,
 }
 
 /// The answer to an Aggregate question.
 pub fn aggregate(
     question: &Compared,
-    answer: ComparedAnswer,
-    about: About,
+    answered: Answered<(ComparedAnswer, About)>,
     asked: Asked,
 ) -> pb::AggregateResponse {
+    let (from_cache, (answer, about)) = taken(answered);
     let whole = Whole::of(question);
     pb::AggregateResponse {
         dimensions: question
@@ -47,20 +52,26 @@ pub fn aggregate(
             .collect(),
         totals: answer.totals.map(|totals| whole.row(totals)),
         others: answer.others.map(|others| whole.row(others)),
-        metadata: Some(metadata(question, answer.row_count, about, asked)),
+        metadata: Some(metadata(
+            question,
+            answer.row_count,
+            about,
+            asked,
+            from_cache,
+        )),
     }
 }
 
 /// The answer to a Breakdown question.
 pub fn breakdown(
     question: &Breakdown,
-    answer: BreakdownAnswer,
-    about: About,
+    answered: Answered<(BreakdownAnswer, About)>,
     asked: Asked,
 ) -> pb::BreakdownResponse {
+    let (from_cache, (answer, about)) = taken(answered);
     let values = &question.values;
     let value_count = count(answer.value_count);
-    let mut metadata = metadata(values, answer.value_count, about, asked);
+    let mut metadata = metadata(values, answer.value_count, about, asked, from_cache);
     if let Some(buckets) = &question.series {
         metadata.partial_buckets = partial(buckets, values.now.selection.range, asked.now);
     }
@@ -85,10 +96,10 @@ pub fn breakdown(
 /// The answer to an Overview question.
 pub fn overview(
     question: &Overview,
-    answer: OverviewAnswer,
-    about: About,
+    answered: Answered<(OverviewAnswer, About)>,
     asked: Asked,
 ) -> pb::OverviewResponse {
+    let (from_cache, (answer, about)) = taken(answered);
     let series = &question.series;
     let whole = Whole::of(series);
     let list_metrics = question.lists.first().map(|list| &list.values.now.metrics);
@@ -97,7 +108,13 @@ pub fn overview(
     pb::OverviewResponse {
         metrics: metric_names(&series.now.metrics[..question.metrics]),
         totals: answer.series.totals.map(|totals| whole.row(shown(totals))),
-        metadata: Some(metadata(series, answer.series.row_count, about, asked)),
+        metadata: Some(metadata(
+            series,
+            answer.series.row_count,
+            about,
+            asked,
+            from_cache,
+        )),
         series: answer
             .series
             .rows
@@ -192,7 +209,19 @@ fn value_row(row: ValueRow) -> pb::BreakdownRow {
     }
 }
 
-fn metadata(question: &Compared, rows: u64, about: About, asked: Asked) -> pb::AnswerMetadata {
+/// An answer to put into a message, and whether it was computed for somebody else.
+fn taken<T: Clone>(answered: Answered<T>) -> (bool, T) {
+    // Copied if it is shared with others; its texts become the message's either way.
+    (answered.from_cache, Arc::unwrap_or_clone(answered.value))
+}
+
+fn metadata(
+    question: &Compared,
+    rows: u64,
+    about: About,
+    asked: Asked,
+    from_cache: bool,
+) -> pb::AnswerMetadata {
     let now = &question.now;
     let range = now.selection.range;
     pb::AnswerMetadata {
@@ -205,6 +234,7 @@ fn metadata(question: &Compared, rows: u64, about: About, asked: Asked) -> pb::A
         partial_buckets: partial(&now.buckets, range, asked.now),
         watermark: Some(timestamp(about.watermark)),
         comparison: question.before.as_ref().map(interval_before),
+        from_cache,
         explanation: asked.explain.then(|| explanation(about)),
     }
 }

@@ -1,12 +1,14 @@
 //! IngestService.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use jiff::Timestamp;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::domain::event::Verdict;
 use crate::error::ApiError;
+use crate::log::cover;
 use crate::log::event::Records;
 use crate::metrics;
 use crate::pb;
@@ -64,7 +66,10 @@ impl IngestService for Ingest {
         match verdict {
             Verdict::Accepted | Verdict::Duplicate => {
                 let result = Some(convert::event_result(Some(event_id), verdict));
-                Ok(Response::new(pb::IngestEventResponse { result }))
+                Ok(Response::new(pb::IngestEventResponse {
+                    result,
+                    freshness_token: scope.freshness_token(appended.logged()),
+                }))
             }
             Verdict::Rejected(violations) => {
                 let within = |violation: crate::error::Violation| violation.within("event");
@@ -115,7 +120,8 @@ impl IngestService for Ingest {
                 return Err(error.into());
             }
         }
-        Ok(Response::new(stream.summary.finish()))
+        let freshness_token = scope.freshness_token(stream.logged);
+        Ok(Response::new(stream.summary.finish(freshness_token)))
     }
 
     async fn pipe_events(
@@ -133,6 +139,8 @@ impl IngestService for Ingest {
 struct EventStream {
     pending: VecDeque<Pending>,
     summary: StreamSummary,
+    /// Covers the records of those that were acknowledged.
+    logged: Option<Range<u64>>,
 }
 
 impl EventStream {
@@ -158,6 +166,7 @@ impl EventStream {
             return Ok(());
         };
         let acknowledged = pending.acknowledged().await?;
+        cover(&mut self.logged, pending.logged());
         pending.settle(acknowledged, |event_id, verdict| {
             self.summary.add(event_id, verdict);
         });

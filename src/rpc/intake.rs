@@ -1,5 +1,7 @@
 //! A message of events on its way: validated, appended to the log, and settled event by event.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -110,6 +112,11 @@ impl Pending {
             Some(appended) => appended.acknowledged().await,
             None => Ok(Acknowledged::Logged),
         }
+    }
+
+    /// A range of the log's records that covers the events, once they are in the log.
+    pub fn logged(&self) -> Option<Range<u64>> {
+        self.appended.as_ref()?.logged()
     }
 
     /// Tells what became of every event, in order, with the id it can be named by; and counts it.

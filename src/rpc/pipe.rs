@@ -4,6 +4,7 @@
 //! either, so a pipe holds [`MAX_PENDING`] messages at most.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::pin::Pin;
 
 use futures_util::Stream;
@@ -11,6 +12,7 @@ use tonic::{Status, Streaming};
 
 use crate::domain::event::Verdict;
 use crate::error::ApiError;
+use crate::log::cover;
 use crate::pb;
 
 use super::convert;
@@ -31,6 +33,7 @@ pub fn replies(scope: Scope, messages: Streaming<PipeBatch>) -> Replies {
         scope,
         messages: Some(messages),
         pending: VecDeque::new(),
+        logged: None,
         end: None,
     };
     Box::pin(futures_util::stream::unfold(pipe, |mut pipe| async {
@@ -45,6 +48,8 @@ struct Pipe {
     messages: Option<Streaming<PipeBatch>>,
     /// The client's number of a message, and its events.
     pending: VecDeque<(u64, Pending)>,
+    /// Covers the records of the messages that were acknowledged.
+    logged: Option<Range<u64>>,
     /// How the call ends once everything is acknowledged; `None` while messages are read.
     end: Option<Result<(), Status>>,
 }
@@ -62,6 +67,9 @@ impl Pipe {
                     match acknowledged {
                         Ok(acknowledged) => {
                             let mut reply = Reply::new(message_id);
+                            cover(&mut self.logged, pending.logged());
+                            reply.response.freshness_token =
+                                self.scope.freshness_token(self.logged.clone());
                             pending.settle(acknowledged, |id, verdict| reply.add(id, verdict));
                             return Some(Ok(reply.response));
                         }

@@ -1,5 +1,8 @@
 //! QueryService.
 
+use std::sync::Arc;
+
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -7,33 +10,31 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::pb;
 use crate::pb::server::query_service_server::QueryService;
+use crate::query::cache::Answered;
 use crate::query::events;
-use crate::query::reports::Report;
-use crate::query::reports::metadata::Look;
+use crate::query::reports::{About, Report, metadata};
 use crate::query::session::{Session, TimeLimit, within};
 use crate::validate::{page_token, question, reports};
 
 use super::answers::{self, Asked};
 use super::scope::Scope;
-use super::{convert, describe};
+use super::{convert, describe, realtime};
 
-fn asked(explain: bool) -> Asked {
-    Asked {
-        now: Timestamp::now(),
-        explain,
-    }
-}
-
-/// Has a question answered, whose message has been read, from one snapshot and in the call's time.
-async fn answered<R: Report>(scope: &Scope, question: &R) -> Result<R::Answer, ApiError> {
-    scope.release_message();
-    let limit = scope.time_limit();
-    within(limit, async {
-        let mut session = Session::open(&scope.core.pool, limit).await?;
-        let snapshot = session.snapshot().await?;
-        question.ask(&scope.core.engine, &snapshot).await
-    })
-    .await
+/// The answer to a question: one that is kept, or one of a new snapshot.
+async fn answered<R: Report>(
+    scope: &Scope,
+    question: &Arc<R>,
+    asked: Asked,
+) -> Result<Answered<(R::Answer, About)>, ApiError> {
+    let key = question.key(asked.now);
+    let question = Arc::clone(question);
+    scope
+        .core
+        .answers
+        .get(key, asked.anew, scope.time_limit(), |engine, snapshot| {
+            async move { question.ask(engine, snapshot).await }.boxed()
+        })
+        .await
 }
 
 /// The handlers; everything they need is in the call's scope.
@@ -48,11 +49,18 @@ impl QueryService for Query {
     ) -> Result<Response<pb::AggregateResponse>, Status> {
         let scope = Scope::of(&request)?;
         let request = request.into_inner();
-        let asked = asked(request.explain);
+        let awaited = scope.freshness(&request.freshness_token)?;
+        let asked = Asked {
+            now: Timestamp::now(),
+            explain: request.explain,
+            anew: request.no_cache,
+        };
         let question = question::aggregate(request, scope.property()?, asked.now)?;
-        let (answer, about) = answered(&scope, &question).await?;
+        scope.until_fresh(awaited).await?;
+        let question = Arc::new(question);
+        let answered = answered(&scope, &question, asked).await?;
         Ok(Response::new(answers::aggregate(
-            &question, answer, about, asked,
+            &question, answered, asked,
         )))
     }
 
@@ -62,11 +70,18 @@ impl QueryService for Query {
     ) -> Result<Response<pb::BreakdownResponse>, Status> {
         let scope = Scope::of(&request)?;
         let request = request.into_inner();
-        let asked = asked(request.explain);
+        let awaited = scope.freshness(&request.freshness_token)?;
+        let asked = Asked {
+            now: Timestamp::now(),
+            explain: request.explain,
+            anew: request.no_cache,
+        };
         let question = reports::breakdown(request, scope.property()?, asked.now)?;
-        let (answer, about) = answered(&scope, &question).await?;
+        scope.until_fresh(awaited).await?;
+        let question = Arc::new(question);
+        let answered = answered(&scope, &question, asked).await?;
         Ok(Response::new(answers::breakdown(
-            &question, answer, about, asked,
+            &question, answered, asked,
         )))
     }
 
@@ -76,12 +91,17 @@ impl QueryService for Query {
     ) -> Result<Response<pb::OverviewResponse>, Status> {
         let scope = Scope::of(&request)?;
         let request = request.into_inner();
-        let asked = asked(request.explain);
+        let awaited = scope.freshness(&request.freshness_token)?;
+        let asked = Asked {
+            now: Timestamp::now(),
+            explain: request.explain,
+            anew: request.no_cache,
+        };
         let question = reports::overview(request, scope.property()?, asked.now)?;
-        let (answer, about) = answered(&scope, &question).await?;
-        Ok(Response::new(answers::overview(
-            &question, answer, about, asked,
-        )))
+        scope.until_fresh(awaited).await?;
+        let question = Arc::new(question);
+        let answered = answered(&scope, &question, asked).await?;
+        Ok(Response::new(answers::overview(&question, answered, asked)))
     }
 
     async fn get_metadata(
@@ -89,13 +109,19 @@ impl QueryService for Query {
         request: Request<pb::GetMetadataRequest>,
     ) -> Result<Response<pb::GetMetadataResponse>, Status> {
         let scope = Scope::of(&request)?;
+        scope.release_message();
         let property = scope.property()?;
-        let seen = answered(&scope, &Look(property.property_no)).await?;
-        let limit = TimeLimit(scope.core.query_timeout);
+        let limit = scope.time_limit();
+        let seen = within(limit, async {
+            let mut session = Session::open(&scope.core.pool, limit).await?;
+            let snapshot = session.snapshot().await?;
+            metadata::see(&scope.core.engine, &snapshot, property.property_no).await
+        })
+        .await?;
         Ok(Response::new(describe::metadata(
             property,
             seen,
-            limit,
+            TimeLimit(scope.core.query_timeout),
             Timestamp::now(),
         )))
     }
@@ -105,13 +131,15 @@ impl QueryService for Query {
         request: Request<pb::GetEventRequest>,
     ) -> Result<Response<pb::GetEventResponse>, Status> {
         let scope = Scope::of(&request)?;
-        let text = request.into_inner().event_id;
+        let request = request.into_inner();
+        let awaited = scope.freshness(&request.freshness_token)?;
+        let text = request.event_id;
         let event_id = Uuid::try_parse(&text)
             .ok()
             .filter(|_| text.len() == 36)
             .ok_or_else(|| ApiError::invalid("event_id", "is not a UUID of 36 characters"))?;
         drop(text);
-        scope.release_message();
+        scope.until_fresh(awaited).await?;
         let property_no = scope.property()?.property_no;
         let limit = scope.time_limit();
         let event = within(limit, async {
@@ -133,11 +161,14 @@ impl QueryService for Query {
         request: Request<pb::ListEventsRequest>,
     ) -> Result<Response<pb::ListEventsResponse>, Status> {
         let scope = Scope::of(&request)?;
+        let request = request.into_inner();
+        let awaited = scope.freshness(&request.freshness_token)?;
         let (question, question_hash) =
-            question::list_events(request.into_inner(), scope.property()?, Timestamp::now())?;
-        scope.release_message();
+            question::list_events(request, scope.property()?, Timestamp::now())?;
+        scope.until_fresh(awaited).await?;
         let limit = scope.time_limit();
         let page = within(limit, async {
+            let _turn = scope.core.engine.turn_to_list(&question, limit).await?;
             let mut session = Session::open(&scope.core.pool, limit).await?;
             events::list(&mut session, &question).await
         })
@@ -157,5 +188,25 @@ impl QueryService for Query {
             events,
             next_page_token,
         }))
+    }
+
+    async fn realtime(
+        &self,
+        request: Request<pb::RealtimeRequest>,
+    ) -> Result<Response<pb::RealtimeResponse>, Status> {
+        let scope = Scope::of(&request)?;
+        let answer = realtime::answer(&scope, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    type WatchRealtimeStream = realtime::Messages;
+
+    async fn watch_realtime(
+        &self,
+        request: Request<pb::WatchRealtimeRequest>,
+    ) -> Result<Response<Self::WatchRealtimeStream>, Status> {
+        let scope = Scope::of(&request)?;
+        let messages = realtime::watch(scope, request.into_inner())?;
+        Ok(Response::new(messages))
     }
 }

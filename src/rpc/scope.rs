@@ -1,7 +1,8 @@
 //! What a handler knows about its call: the parts of the service, and whose call it is.
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use tokio_util::sync::CancellationToken;
@@ -11,8 +12,11 @@ use tonic::{Request, Status};
 use crate::domain::property::Property;
 use crate::enrich::Enricher;
 use crate::error::ApiError;
+use crate::load::freshness::{Awaited, Freshness};
 use crate::log::Log;
+use crate::query::cache::Answers;
 use crate::query::engine::Engine;
+use crate::query::realtime::watch::Watches;
 use crate::query::session::TimeLimit;
 use crate::store::directory::Directory;
 
@@ -33,6 +37,12 @@ pub struct Core {
     pub enricher: Arc<Enricher>,
     /// What answers questions.
     pub engine: Arc<Engine>,
+    /// What makes questions wait for events.
+    pub freshness: Freshness,
+    /// What keeps and shares answers.
+    pub answers: Answers,
+    /// Who watches what happens now.
+    pub watches: Watches,
     /// The longest that a question may take.
     pub query_timeout: Duration,
     /// Cancelled when the service stops taking calls.
@@ -46,8 +56,8 @@ pub struct Scope {
     pub core: Arc<Core>,
     /// The property of the caller's key; `None` for a server-wide administrator.
     property: Option<Arc<Property>>,
-    /// How long the caller waits, if it says so.
-    deadline: Option<Duration>,
+    /// When the caller waits no longer, if it says so.
+    deadline: Option<Instant>,
     /// Cancelled when the service stops and waits no longer for its calls. The gate ends those that have
     /// not been answered; replies that are still being sent end themselves.
     pub cut_off: CancellationToken,
@@ -69,7 +79,7 @@ impl Scope {
         Self {
             core,
             property,
-            deadline,
+            deadline: deadline.and_then(|deadline| Instant::now().checked_add(deadline)),
             cut_off,
             received: None,
             _under_way: under_way,
@@ -95,6 +105,28 @@ impl Scope {
         }
     }
 
+    /// A freshness token for the events of these records; empty without records.
+    pub fn freshness_token(&self, records: Option<Range<u64>>) -> String {
+        let property = self.property.as_ref();
+        property.map_or_else(String::new, |property| {
+            self.core.freshness.token(property.property_no, records)
+        })
+    }
+
+    /// Reads a question's freshness token.
+    pub fn freshness(&self, token: &str) -> Result<Awaited, ApiError> {
+        let property_no = self.property()?.property_no;
+        self.core.freshness.read(property_no, token)
+    }
+
+    /// To be called when a question is read, and its message dropped: gives back what the message held,
+    /// and waits until the events of its freshness token are in the database.
+    pub async fn until_fresh(&self, awaited: Awaited) -> Result<(), ApiError> {
+        self.release_message();
+        let limit = self.time_limit().0;
+        self.core.freshness.wait(awaited, limit).await
+    }
+
     /// The property whose events are sent or asked about.
     pub fn property(&self) -> Result<&Arc<Property>, ApiError> {
         self.property.as_ref().ok_or(ApiError::KeyNotAllowed {
@@ -109,9 +141,13 @@ impl Scope {
             .map(|property| property.name.as_str())
     }
 
-    /// The longest that a question of this call may take.
+    /// The longest that a question of this call may take from now on.
     pub fn time_limit(&self) -> TimeLimit {
         let own = self.core.query_timeout;
-        TimeLimit(self.deadline.map_or(own, |deadline| deadline.min(own)))
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        TimeLimit(
+            self.deadline
+                .map_or(own, |deadline| left(deadline).min(own)),
+        )
     }
 }

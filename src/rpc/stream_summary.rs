@@ -51,7 +51,10 @@ impl StreamSummary {
     }
 
     /// The reply.
-    pub fn finish(self) -> pb::StreamEventsResponse {
-        self.response
+    pub fn finish(self, freshness_token: String) -> pb::StreamEventsResponse {
+        pb::StreamEventsResponse {
+            freshness_token,
+            ..self.response
+        }
     }
 }

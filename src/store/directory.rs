@@ -5,7 +5,7 @@
 //! While the database is away the last known state goes on serving.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -15,13 +15,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::domain::dimension::Dimension;
 use crate::domain::key::{Key, KeyKind};
 use crate::domain::property::{Property, Retention};
 use crate::enrich::ip::IpPolicy;
 use crate::error::causes;
-use crate::rollup::spec::Rollups;
+use crate::rollup::spec::{Rollups, Spec};
 
 use super::StoreError;
+use super::versions::Versions;
 
 /// How old the copy may be.
 pub const REFRESH_EVERY: Duration = Duration::from_secs(2);
@@ -41,6 +43,8 @@ struct StoredKey {
 struct Snapshot {
     keys: HashMap<String, StoredKey>,
     properties: HashMap<i32, Arc<Property>>,
+    /// Of the properties that have declared ones.
+    rollups: HashMap<i32, Arc<Rollups>>,
 }
 
 /// What a valid key stands for.
@@ -59,6 +63,8 @@ pub struct Directory {
     default_retention: Retention,
     snapshot: RwLock<Arc<Snapshot>>,
     last_refresh: Mutex<Option<Instant>>,
+    /// What is told when a property's settings changed.
+    versions: OnceLock<Arc<Versions>>,
 }
 
 impl Directory {
@@ -70,9 +76,16 @@ impl Directory {
             default_retention,
             snapshot: RwLock::default(),
             last_refresh: Mutex::default(),
+            versions: OnceLock::new(),
         };
         directory.refresh().await?;
         Ok(directory)
+    }
+
+    /// Tells these from now on when a property's settings changed.
+    pub fn tell(&self, versions: Arc<Versions>) {
+        let told_before = self.versions.set(versions).is_err();
+        debug_assert!(!told_before, "there is one to tell");
     }
 
     /// Refreshes until told to stop.
@@ -162,10 +175,46 @@ impl Directory {
             };
             snapshot.keys.insert(row.get("key_id"), key);
         }
+        let mut declared: HashMap<i32, Vec<Spec>> = HashMap::new();
+        for row in client
+            .query(include_str!("sql/all_rollups.sql"), &[])
+            .await?
+        {
+            let names: Vec<&str> = row.get("dimensions");
+            let spec = Spec {
+                rollup_no: row.get("rollup_no"),
+                name: row.get("name"),
+                dimensions: names.into_iter().filter_map(Dimension::from_name).collect(),
+            };
+            declared
+                .entry(row.get("property_no"))
+                .or_default()
+                .push(spec);
+        }
+        snapshot.rollups = declared
+            .into_iter()
+            .map(|(property_no, specs)| (property_no, Arc::new(Rollups::with(specs))))
+            .collect();
+        let before = self.snapshot();
+        let is_other = |property_no: &i32| {
+            before.properties.get(property_no) != snapshot.properties.get(property_no)
+                || before.rollups.get(property_no) != snapshot.rollups.get(property_no)
+        };
+        let changed: Vec<i32> = snapshot
+            .properties
+            .keys()
+            .copied()
+            .filter(is_other)
+            .collect();
         *self
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        if let Some(versions) = self.versions.get()
+            && !changed.is_empty()
+        {
+            versions.change(changed);
+        }
         Ok(())
     }
 
@@ -220,9 +269,11 @@ impl Directory {
     }
 
     /// The rollups of a property.
-    pub fn rollups(&self, _property_no: i32) -> Arc<Rollups> {
+    pub fn rollups(&self, property_no: i32) -> Arc<Rollups> {
         static BUILT_IN: LazyLock<Arc<Rollups>> = LazyLock::new(|| Arc::new(Rollups::with([])));
-        Arc::clone(&BUILT_IN)
+        let snapshot = self.snapshot();
+        let declared = snapshot.rollups.get(&property_no);
+        Arc::clone(declared.unwrap_or(&BUILT_IN))
     }
 
     /// Every property.

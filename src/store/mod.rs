@@ -9,7 +9,9 @@ pub mod pg_error;
 pub mod pool;
 pub mod properties;
 pub mod requirements;
-pub mod retention;
+pub mod rollups;
+pub mod seal;
+pub mod versions;
 
 use deadpool_postgres::{PoolError, TimeoutType};
 

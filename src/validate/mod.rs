@@ -10,5 +10,7 @@ pub mod properties_json;
 pub mod property;
 pub mod question;
 pub mod range;
+pub mod realtime;
 pub mod reports;
+pub mod rollup;
 pub mod rules;

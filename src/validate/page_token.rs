@@ -35,6 +35,7 @@ pub fn hash_question(request: &pb::ListEventsRequest, property_no: i32) -> Quest
     let fixed = pb::ListEventsRequest {
         page_token: String::new(),
         page_size: 0,
+        freshness_token: String::new(),
         ..request.clone()
     };
     let mut hash = Sha256::new();

@@ -84,6 +84,14 @@ const DIMENSIONS: [(&str, &str); 22] = [
     ("properties.plan", "r.properties ->> 'plan'"),
 ];
 
+/// Rollups that are declared, and their dimensions.
+const DECLARED: [(&str, &[&str]); 4] = [
+    ("plans", &["properties.plan", "host"]),
+    ("tags", &["tag"]),
+    ("tags-by-channel", &["channel", "tag"]),
+    ("screens", &["screen", "browser_version", "query"]),
+];
+
 const METRICS: [(&str, &str); 11] = [
     ("events", "count(*)"),
     ("page_views", "count(*) filter (where r.name = 'page_view')"),
@@ -122,12 +130,27 @@ fn random_event(random: &mut StdRng) -> pb::Event {
             .map(|label| (*label).to_owned())
             .collect()
     };
-    let plan = match random.random_range(0..4) {
+    let plan = match random.random_range(0..8) {
         0 => None,
         1 => Some(prost_types::value::Kind::StringValue("pro".to_owned())),
         2 => Some(prost_types::value::Kind::NumberValue(
-            f64::from(random.random_range(0..5)) / 2.0,
+            *[0.0, 0.5, 1.0, -2.5, 1e22, 1.5e-7, 9_007_199_254_740_993.0]
+                .choose(random)
+                .expect("not empty"),
         )),
+        3 => Some(prost_types::value::Kind::StringValue(text(
+            random,
+            ["", "été \"x\"", "0"],
+        ))),
+        4 => Some(prost_types::value::Kind::StructValue(prost_types::Struct {
+            fields: [("long key", true), ("a\"", false), ("b", true)]
+                .map(|(key, value)| {
+                    let kind = Some(prost_types::value::Kind::BoolValue(value));
+                    (key.to_owned(), prost_types::Value { kind })
+                })
+                .into(),
+        })),
+        5 => Some(prost_types::value::Kind::BoolValue(random.random())),
         _ => Some(prost_types::value::Kind::NullValue(0)),
     };
     pb::Event {
@@ -436,6 +459,8 @@ fn random_question(random: &mut StdRng) -> Asked {
                 &["country", "language"],
                 &["channel", "referrer"],
                 &["utm_source", "utm_medium"],
+                &["properties.plan", "host"],
+                &["screen", "browser_version", "query"],
             ]
             .choose(random)
             .expect("not empty");
@@ -868,6 +893,11 @@ async fn random_questions_about_random_events() {
     ask(&mut random, "from facts of the last moments").await;
     app.compact().await;
     ask(&mut random, "from segments").await;
+    for (name, dimensions) in DECLARED {
+        app.declare_rollup(name, dimensions).await;
+    }
+    app.compact().await;
+    ask(&mut random, "from rollups that were declared later").await;
     // Some of it again, and later ones among earlier ones.
     app.send(events.split_off(EVENTS / 4)).await;
     app.send_new(later).await;

@@ -883,6 +883,7 @@ async fn text_that_looks_like_sql_is_text() {
             .query()
             .get_event(pb::GetEventRequest {
                 event_id: event.event_id.clone(),
+                ..pb::GetEventRequest::default()
             })
             .await
             .expect("the event")

@@ -799,6 +799,7 @@ async fn ids_of_events_are_uuids() {
     ] {
         let request = pb::GetEventRequest {
             event_id: id.to_owned(),
+            ..pb::GetEventRequest::default()
         };
         let status = app.query().get_event(request).await.expect_err("refused");
         let said = "event_id: is not a UUID of 36 characters";

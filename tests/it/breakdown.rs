@@ -420,3 +420,74 @@ async fn every_wrong_field_is_told_with_what_would_be_right() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_answer_is_kept_for_the_same_question_and_for_no_other() {
+    let app = small_site().await;
+    let question = BreakdownRequest {
+        limit: 2,
+        ..of("page")
+    };
+    let from_cache = async |question: &BreakdownRequest| {
+        let answer = ask(&app, question.clone()).await;
+        answer.metadata.expect("metadata").from_cache
+    };
+    assert!(!from_cache(&question).await);
+    assert!(from_cache(&question).await);
+    let explained = BreakdownRequest {
+        explain: true,
+        ..question.clone()
+    };
+    assert!(
+        from_cache(&explained).await,
+        "an explanation changes no number"
+    );
+    for other in [
+        BreakdownRequest {
+            no_cache: true,
+            ..question.clone()
+        },
+        BreakdownRequest {
+            limit: 3,
+            ..question.clone()
+        },
+        BreakdownRequest {
+            offset: 1,
+            limit: 1,
+            ..question.clone()
+        },
+        BreakdownRequest {
+            others: true,
+            ..question.clone()
+        },
+        BreakdownRequest {
+            contains: "docs".to_owned(),
+            ..question.clone()
+        },
+        BreakdownRequest {
+            contains: "gone".to_owned(),
+            ..question.clone()
+        },
+        BreakdownRequest {
+            series: Bucket::Day.into(),
+            ..question.clone()
+        },
+        BreakdownRequest {
+            series: Bucket::Hour.into(),
+            ..question.clone()
+        },
+        BreakdownRequest {
+            compare: Comparison::PreviousPeriod.into(),
+            ..question.clone()
+        },
+        BreakdownRequest {
+            compare: Comparison::PreviousYear.into(),
+            ..question.clone()
+        },
+    ] {
+        assert!(!from_cache(&other).await, "{other:?}");
+    }
+    app.send_new(vec![on("2026-05-03T12:00:00Z", "ada", "/")])
+        .await;
+    assert!(!from_cache(&question).await, "there is another event");
+}

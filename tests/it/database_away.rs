@@ -358,7 +358,7 @@ async fn what_a_database_forgets_after_its_commit_is_loaded_again() {
     // As a fail-over does to a standby that is behind.
     let client = app.database.client().await;
     client
-        .batch_execute("truncate events, log_positions")
+        .batch_execute("truncate events, rollup_facts, rollup_segments, log_positions")
         .await
         .expect("it forgets");
     log(&app, &page_views(1)).await;

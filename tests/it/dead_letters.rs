@@ -32,7 +32,10 @@ async fn get(app: &TestApp, event_id: &str) -> pb::StoredEvent {
     let event_id = event_id.to_owned();
     let reply = app
         .query()
-        .get_event(pb::GetEventRequest { event_id })
+        .get_event(pb::GetEventRequest {
+            event_id,
+            ..pb::GetEventRequest::default()
+        })
         .await;
     reply.expect("the event").into_inner().event.expect("it")
 }
@@ -172,7 +175,7 @@ async fn a_letter_shows_its_event_as_it_is_once_it_is_stored() {
         assert_eq!(letters[0].event, Some(get(&app, &event_id).await));
         // One poison is in the table now.
         client
-            .execute("delete from events", &[])
+            .batch_execute("truncate events, rollup_facts, rollup_segments")
             .await
             .expect("none");
         refuse_poison(&app).await;

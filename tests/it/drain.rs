@@ -147,7 +147,12 @@ async fn calls_that_do_not_end_are_cut_off_after_the_drain_timeout() {
         .await
         .expect("a lock");
     let mut query = app.query();
-    let call = tokio::spawn(async move { query.aggregate(pb::AggregateRequest::default()).await });
+    // Which only the events can answer.
+    let question = pb::AggregateRequest {
+        dimensions: vec!["visitor_id".to_owned()],
+        ..pb::AggregateRequest::default()
+    };
+    let call = tokio::spawn(async move { query.aggregate(question).await });
     let is_waiting =
         "select exists (select from pg_locks l join pg_database d on d.oid = l.database
         where not l.granted and d.datname = current_database())";

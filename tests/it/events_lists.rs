@@ -20,6 +20,7 @@ const CRAWLER: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.googl
 async fn get(app: &TestApp, event_id: &str) -> pb::StoredEvent {
     let request = pb::GetEventRequest {
         event_id: event_id.to_owned(),
+        ..pb::GetEventRequest::default()
     };
     let reply = app.query().get_event(request).await.expect("the event");
     reply.into_inner().event.expect("an event")
@@ -28,6 +29,7 @@ async fn get(app: &TestApp, event_id: &str) -> pb::StoredEvent {
 async fn assert_no_event(app: &TestApp, event_id: &str) {
     let request = pb::GetEventRequest {
         event_id: event_id.to_owned(),
+        ..pb::GetEventRequest::default()
     };
     let status = app
         .query()

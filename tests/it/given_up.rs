@@ -28,7 +28,7 @@ fn endless_question() -> AggregateRequest {
 async fn until_running(client: &Client, wanted: i64) {
     let running = "select count(*) from pg_stat_activity \
                    where datname = current_database() and state = 'active' \
-                   and pid <> pg_backend_pid() and query like '%grouped%'";
+                   and pid <> pg_backend_pid() and query like '%from paths where%'";
     let reached = async {
         while client
             .query_one(running, &[])

@@ -59,6 +59,7 @@ async fn without_an_id_the_server_mints_one() {
 
     let request = pb::GetEventRequest {
         event_id: result.event_id,
+        ..pb::GetEventRequest::default()
     };
     app.query()
         .get_event(request)
@@ -76,6 +77,7 @@ async fn without_a_time_that_of_a_uuid_v7_is_used_so_that_a_retry_is_stable() {
 
     let request = pb::GetEventRequest {
         event_id: event.event_id,
+        ..pb::GetEventRequest::default()
     };
     let stored = app
         .query()

@@ -312,6 +312,7 @@ async fn a_key_sees_its_own_property_only() {
 
         let by_id = |event_id: &str| pb::GetEventRequest {
             event_id: event_id.to_owned(),
+            ..pb::GetEventRequest::default()
         };
         query
             .get_event(by_id(&own.event_id))

@@ -208,7 +208,8 @@ async fn an_event_that_vanished_or_is_there_twice_is_found() {
             "of 2,000 acknowledged events 0 are missing in the database and 1 are there more than once",
         ),
     ] {
-        let app = TestApp::start().await;
+        let mut app = TestApp::start().await;
+        app.database.changes_events();
         let database = app.database.client().await;
         database.batch_execute(fault).await.expect("a fault");
         let load = ["--events", "2000", "--connections", "1", "--verify"];

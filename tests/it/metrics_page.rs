@@ -88,6 +88,8 @@ async fn the_page_is_what_prometheus_reads_and_there_is_no_other() {
         "tallymark_log_oldest_seconds",
         "tallymark_loaded_events_total{outcome=\"stored\"}",
         "tallymark_receiving_bytes",
+        "tallymark_result_cache_bytes",
+        "tallymark_watchers",
         "tallymark_connections{pool=\"service\",state=\"idle\"}",
     ] {
         assert!(page.contains(name), "no {name} in:\n{page}");

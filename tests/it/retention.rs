@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tallymark::domain::property::{Property, Retention};
+use tallymark::domain::property::Retention;
 use tallymark::pb;
+use tallymark::retention;
+use tallymark::rollup::attributes::AttributeStore;
+use tallymark::rollup::compact::Compactor;
 use tallymark::store::directory::Directory;
-use tallymark::store::{pool, retention};
+use tallymark::store::pool;
 use tokio_postgres::Client;
 
 use crate::support::{TestApp, at, page_view};
@@ -130,9 +133,11 @@ impl Site {
     async fn apply(&self, default: Retention) {
         let pool = pool::open(&self.app.database.url(), 2).expect("a pool");
         let directory = Directory::load(pool.clone(), default).await;
-        let properties: Vec<Arc<Property>> = directory.expect("properties").properties();
+        let directory = Arc::new(directory.expect("properties"));
+        let attributes = Arc::new(AttributeStore::new(pool.clone()));
+        let rollups = Compactor::new(pool.clone(), directory, attributes).patient();
         let now = NOW.parse().expect("a time");
-        retention::apply(&pool, &properties, now)
+        retention::apply(&pool, &rollups, now)
             .await
             .expect("old events are removed");
     }

@@ -151,6 +151,7 @@ impl FakeServer {
             rejected: summary.rejected as u32,
             retry: summary.retry as u32,
             failures: summary.failures,
+            ..PipeEventsResponse::default()
         })
     }
 }

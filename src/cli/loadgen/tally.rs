@@ -171,7 +171,7 @@ mod tests {
             rejected: 1,
             retry: 1,
             failures: vec![failure(1, Verdict::Retry), failure(4, Verdict::Rejected)],
-            failures_omitted: 0,
+            ..StreamEventsResponse::default()
         };
         let mut tally = Tally {
             to_verify: Some(Vec::new()),

@@ -8,8 +8,6 @@ use crate::query::engine::Engine;
 use crate::query::params::Params;
 use crate::query::session::Snapshot;
 
-use super::Report;
-
 /// What a property's events say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -19,22 +17,19 @@ pub struct Seen {
     pub rollups: Vec<RollupDescription>,
 }
 
-/// A look at a property's newest events, and at how far its rollups are. It holds the property's number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look(pub i32);
-
-impl Report for Look {
-    type Answer = Seen;
-
-    async fn ask(&self, engine: &Engine, snapshot: &Snapshot<'_>) -> Result<Seen, ApiError> {
-        let mut params = Params::default();
-        params.bind(self.0, Type::INT4);
-        let rows = snapshot
-            .query(include_str!("sql/property_keys.sql"), &params)
-            .await?;
-        Ok(Seen {
-            property_keys: rows.iter().map(|row| row.get("key")).collect(),
-            rollups: engine.rollups(snapshot, self.0).await?,
-        })
-    }
+/// Looks at the newest events, and at how far rollups are.
+pub async fn see(
+    engine: &Engine,
+    snapshot: &Snapshot<'_>,
+    property_no: i32,
+) -> Result<Seen, ApiError> {
+    let mut params = Params::default();
+    params.bind(property_no, Type::INT4);
+    let rows = snapshot
+        .query(include_str!("sql/property_keys.sql"), &params)
+        .await?;
+    Ok(Seen {
+        property_keys: rows.iter().map(|row| row.get("key")).collect(),
+        rollups: engine.rollups(snapshot, property_no).await?,
+    })
 }

@@ -16,6 +16,7 @@ pub mod breakdown;
 pub mod compare;
 pub mod metadata;
 pub mod overview;
+mod weigh;
 
 use jiff::Timestamp;
 
@@ -23,30 +24,44 @@ use crate::domain::report::{Breakdown, Compared, Overview};
 use crate::error::ApiError;
 
 use super::answer::Plan;
+use super::cache::Weigh;
+use super::cache::key::Key;
 use super::engine::Engine;
 use super::session::{Executed, Snapshot};
 
+use self::breakdown::BreakdownAnswer;
+use self::compare::ComparedAnswer;
+use self::overview::OverviewAnswer;
+
 /// A question, of one kind or another.
-pub trait Report: Sync {
+pub trait Report: Send + Sync + 'static {
     /// What comes of it.
-    type Answer: Send;
+    type Answer: Weigh + Clone;
+
+    /// What makes it the same as another one.
+    fn key(&self, now: Timestamp) -> Key;
 
     /// Has it answered from what a snapshot sees.
     fn ask(
         &self,
         engine: &Engine,
         snapshot: &Snapshot<'_>,
-    ) -> impl Future<Output = Result<Self::Answer, ApiError>> + Send;
+    ) -> impl Future<Output = Result<(Self::Answer, About), ApiError>> + Send;
 }
 
 impl Report for Compared {
-    type Answer = (compare::ComparedAnswer, About);
+    type Answer = ComparedAnswer;
+
+    fn key(&self, now: Timestamp) -> Key {
+        let property_no = self.now.selection.property_no;
+        Key::of("aggregate", property_no).compared(self, now).done()
+    }
 
     async fn ask(
         &self,
         engine: &Engine,
         snapshot: &Snapshot<'_>,
-    ) -> Result<Self::Answer, ApiError> {
+    ) -> Result<(ComparedAnswer, About), ApiError> {
         let mut answer = compare::answer(engine, snapshot, "rows", self).await?;
         let plans = std::mem::take(&mut answer.plans);
         Ok((answer, About::of(snapshot, plans)))
@@ -54,13 +69,20 @@ impl Report for Compared {
 }
 
 impl Report for Breakdown {
-    type Answer = (breakdown::BreakdownAnswer, About);
+    type Answer = BreakdownAnswer;
+
+    fn key(&self, now: Timestamp) -> Key {
+        let property_no = self.values.now.selection.property_no;
+        Key::of("breakdown", property_no)
+            .breakdown(self, now)
+            .done()
+    }
 
     async fn ask(
         &self,
         engine: &Engine,
         snapshot: &Snapshot<'_>,
-    ) -> Result<Self::Answer, ApiError> {
+    ) -> Result<(BreakdownAnswer, About), ApiError> {
         let mut answer = breakdown::answer(engine, snapshot, self, None).await?;
         let plans = std::mem::take(&mut answer.plans);
         Ok((answer, About::of(snapshot, plans)))
@@ -68,13 +90,29 @@ impl Report for Breakdown {
 }
 
 impl Report for Overview {
-    type Answer = (overview::OverviewAnswer, About);
+    type Answer = OverviewAnswer;
+
+    fn key(&self, now: Timestamp) -> Key {
+        let Self {
+            series,
+            metrics,
+            lists,
+        } = self;
+        let property_no = series.now.selection.property_no;
+        let builder = Key::of("overview", property_no)
+            .compared(series, now)
+            .with(metrics);
+        let lists = lists.iter();
+        lists
+            .fold(builder, |builder, list| builder.breakdown(list, now))
+            .done()
+    }
 
     async fn ask(
         &self,
         engine: &Engine,
         snapshot: &Snapshot<'_>,
-    ) -> Result<Self::Answer, ApiError> {
+    ) -> Result<(OverviewAnswer, About), ApiError> {
         let mut answer = overview::answer(engine, snapshot, self).await?;
         let plans = answer.take_plans();
         Ok((answer, About::of(snapshot, plans)))

@@ -1,10 +1,11 @@
 //! An answer from a rollup.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustc_hash::FxHashSet;
 use uuid::Uuid;
 
 use crate::domain::dimension::Dimension;
@@ -18,13 +19,14 @@ use crate::rollup::attributes::AttributeStore;
 use crate::rollup::cell::Cell;
 use crate::rollup::facts::Facts;
 use crate::rollup::raw;
-use crate::rollup::segment::{Key, SLOT_US};
+use crate::rollup::segment::SLOT_US;
 use crate::rollup::spec::{Column, Rollups, Spec, columns};
 use crate::rollup::stored::StoredSegment;
 use crate::rollup::visitors::Sets;
 
 use super::choose;
 use super::filter;
+use super::order::{TextsOfNumbers, in_order, metrics};
 use super::read::{Found, Part, PartCache, find, unreadable};
 use super::scan::{Asked, Grain, Scan, starts_us};
 use super::texts::Texts;
@@ -197,23 +199,43 @@ impl RollupReader {
             .await?
             .map_err(unreadable)?;
         }
-        let (rows, places) = self.rows(snapshot, question, &scan, &visitors).await?;
-
-        // Every row with its group; what is left out is known when the rows have been chosen.
-        let groups: Vec<(RowKey, usize)> = match question.others {
-            true => rows.iter().map(AnswerRow::key).zip(places).collect(),
-            false => Vec::new(),
+        let row_count = scan.groups().len() as u64;
+        if row_count > MAX_ROWS as u64 && question.fill_gaps {
+            return Err(gaps::too_large(row_count));
+        }
+        let texts = self.texts(snapshot, question, &scan).await?;
+        let (scan, ordered) = {
+            let question = question.clone();
+            off_thread(move || {
+                let ordered = in_order(&question, scan.groups(), &visitors, &texts);
+                (scan, ordered)
+            })
+            .await?
         };
+        let mut left_out = ordered.left_out;
         let mut answer = Answer {
-            row_count: rows.len() as u64,
-            rows,
+            rows: ordered.rows,
+            row_count,
             totals: None,
             others: None,
             plan,
         };
-        gaps::choose(&mut answer, question)?;
-        let left_out = left_out(groups, question, &answer);
-        if !left_out.is_empty() {
+        if question.fill_gaps {
+            let keys: Vec<RowKey> = match question.others {
+                true => answer.rows.iter().map(AnswerRow::key).collect(),
+                false => Vec::new(),
+            };
+            gaps::fill(&mut answer, question)?;
+            // Rows without events count to the limit, so it is known only now what is over it.
+            let kept: HashSet<RowKey> = answer.rows.iter().map(AnswerRow::key).collect();
+            let places = keys.iter().zip(ordered.places);
+            left_out.extend(
+                places
+                    .filter(|(key, _)| !kept.contains(*key))
+                    .map(|(_, place)| place),
+            );
+        }
+        if question.others && !left_out.is_empty() {
             let mut is_left_out = vec![false; scan.groups().len()];
             let mut cell = Cell::default();
             for place in left_out {
@@ -231,7 +253,7 @@ impl RollupReader {
                         .await?
                         .map_err(unreadable)?;
             }
-            answer.others = Some(metrics(&question.metrics, &cell, together));
+            answer.others = Some(metrics(&question.metrics, &cell, together).collect());
         }
         Ok(Attempt::Answered(answer))
     }
@@ -246,7 +268,15 @@ impl RollupReader {
     ) -> Result<Facts, ApiError> {
         let property_no = question.selection.property_no;
         let reading = raw::read(snapshot.transaction(), property_no, span_us, columns);
-        snapshot.guarded(reading).await
+        let rows = snapshot.guarded(reading).await?;
+        let facts = raw::facts(&self.attributes, &rows, columns).await;
+        facts.map_err(|error| {
+            tracing::error!(
+                error = crate::error::causes(&error),
+                "events cannot be read"
+            );
+            ApiError::Internal
+        })
     }
 
     /// A part of the segments that need it.
@@ -297,63 +327,23 @@ impl RollupReader {
         Ok(either.map(|(day, slot)| day.or(slot)).collect())
     }
 
-    /// The rows in order, and the place of each one's group.
-    async fn rows(
+    /// The texts of the numbers in the groups, by dimension.
+    async fn texts(
         &self,
         snapshot: &Snapshot<'_>,
         question: &Aggregate,
         scan: &Scan,
-        visitors: &[u64],
-    ) -> Result<(Vec<AnswerRow>, Vec<usize>), ApiError> {
-        let groups = scan.groups();
-        let mut texts: Vec<HashMap<u32, Arc<str>>> = Vec::new();
+    ) -> Result<Vec<TextsOfNumbers>, ApiError> {
+        let mut texts = Vec::with_capacity(question.dimensions.len());
         for (place, dimension) in question.dimensions.iter().enumerate() {
-            let numbers: BTreeSet<u32> = groups.iter().map(|group| group.key[place]).collect();
+            let numbers: FxHashSet<u32> =
+                scan.groups().iter().map(|group| group.key[place]).collect();
             let numbers: Vec<u32> = numbers.into_iter().collect();
             let pool = self.attributes.pool();
             texts.push(self.texts.of(snapshot, pool, dimension, &numbers).await?);
         }
-        let text = |place: usize, key: &Key| -> String {
-            let text = texts[place].get(&key[place]);
-            text.map_or_else(String::new, |text| (**text).to_owned())
-        };
-        let mut rows: Vec<(AnswerRow, usize)> = groups
-            .iter()
-            .enumerate()
-            .map(|(place, group)| {
-                let row = AnswerRow {
-                    bucket: group.bucket as usize,
-                    dimensions: (0..question.dimensions.len())
-                        .map(|place| text(place, &group.key))
-                        .collect(),
-                    metrics: metrics(&question.metrics, &group.cell, visitors[place]),
-                };
-                (row, place)
-            })
-            .collect();
-        if rows.len() > MAX_ROWS && question.fill_gaps {
-            return Err(gaps::too_large(rows.len() as u64));
-        }
-        rows.sort_unstable_by(|(one, _), (other, _)| gaps::compare(one, other, &question.order));
-        Ok(rows.into_iter().unzip())
+        Ok(texts)
     }
-}
-
-/// The groups of the rows that are not in the answer.
-fn left_out(groups: Vec<(RowKey, usize)>, question: &Aggregate, answer: &Answer) -> Vec<usize> {
-    let in_answer: HashSet<RowKey>;
-    let kept = match &question.only {
-        Some(only) => only.as_ref(),
-        None => {
-            in_answer = answer.rows.iter().map(AnswerRow::key).collect();
-            &in_answer
-        }
-    };
-    groups
-        .into_iter()
-        .filter(|(key, _)| !kept.contains(key))
-        .map(|(_, place)| place)
-        .collect()
 }
 
 const UNREAD: crate::rollup::codec::Unreadable =
@@ -375,31 +365,6 @@ async fn off_thread<T: Send + 'static>(
         tracing::error!(%panic, "an answer from rollups could not be computed");
         ApiError::Internal
     })
-}
-
-/// The values of metrics.
-fn metrics(wanted: &[Metric], cell: &Cell, visitors: u64) -> Vec<f64> {
-    let mean = |sum: u64, count: u64, unit: f64| match count {
-        0 => f64::NAN,
-        _ => sum as f64 / count as f64 / unit,
-    };
-    let of_durations = |ms: u32| match cell.durations {
-        0 => f64::NAN,
-        _ => f64::from(ms) / 1_000.0,
-    };
-    let value = |metric: &Metric| match metric {
-        Metric::Events => cell.events as f64,
-        Metric::PageViews => cell.page_views as f64,
-        Metric::Visitors => visitors as f64,
-        Metric::DurationSum => cell.duration_sum_ms as f64 / 1_000.0,
-        Metric::DurationMean => mean(cell.duration_sum_ms, cell.durations, 1_000.0),
-        Metric::DurationMin => of_durations(cell.duration_min_ms),
-        Metric::DurationMax => of_durations(cell.duration_max_ms),
-        Metric::ScrollDepthMean => mean(cell.scroll_sum_bp, cell.scrolls, 100.0),
-        // `choose` has seen to it that they are not asked for.
-        Metric::DurationP50 | Metric::DurationP90 | Metric::DurationP99 => f64::NAN,
-    };
-    wanted.iter().map(value).collect()
 }
 
 /// What of a range is read from the events, since it cuts slots in which there are others.

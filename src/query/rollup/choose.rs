@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::dimension::Dimension;
-use crate::domain::filter::{Field, Filter};
+use crate::domain::filter::{Field, Filter, TextComparison};
 use crate::domain::metric::Metric;
 use crate::domain::question::Aggregate;
 use crate::rollup::segment::SLOT_US;
@@ -85,6 +85,12 @@ fn filter_dimensions<'f>(
             .iter()
             .try_for_each(|filter| filter_dimensions(filter, found)),
         Filter::Not(inner) => filter_dimensions(inner, found),
+        // Some match the empty text, which an event without the key does not have.
+        Filter::Text {
+            dimension: Dimension::Property(_),
+            comparison: TextComparison::MatchesRegex,
+            ..
+        } => Err("regular expressions on properties are applied to the events"),
         Filter::Text { dimension, .. } | Filter::Absent(Field::Dimension(dimension)) => {
             found.push(dimension);
             Ok(())

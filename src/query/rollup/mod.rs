@@ -14,12 +14,13 @@
 //! - [`filter`] turns texts of a filter into numbers, by way of the dictionaries.
 //! - [`read`] finds what there is, and keeps parts of segments in memory; they never change.
 //! - [`scan`] goes through it.
-//! - [`texts`] turns numbers back into texts.
+//! - [`texts`] turns numbers back into texts; [`order`] makes rows of groups.
 //! - [`answer`] does all of that.
 
 pub mod answer;
 pub mod choose;
 pub mod filter;
+pub mod order;
 pub mod read;
 pub mod scan;
 pub mod texts;

@@ -1,5 +1,6 @@
 //! Goes through segments and facts, and adds up what a question asks for, by bucket and dimensions.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -322,7 +323,7 @@ impl Scan {
         self.contributions.sort_unstable();
         self.singles.sort_unstable();
         self.singles.dedup();
-        let mut needed = Vec::new();
+        let mut needed = BTreeSet::new();
         let mut singles = self.singles.iter().peekable();
         for one_group in self
             .contributions
@@ -333,15 +334,9 @@ impl Scan {
             let has_singles = singles.peek().is_some_and(|(other, _)| *other == group);
             if one_group.len() > 1 || has_singles {
                 needed.extend(one_group.iter().map(|one| one.segment as usize));
-                if needed.len() > 4_096 {
-                    needed.sort_unstable();
-                    needed.dedup();
-                }
             }
         }
-        needed.sort_unstable();
-        needed.dedup();
-        needed
+        needed.into_iter().collect()
     }
 
     /// How many visitors each group has. `sets` has the sets of every segment that needs them.

@@ -1,4 +1,4 @@
--- The events of property $1 from $2 to before $3, as facts need them. Reads events_time_event_id_key over
+-- The events of property $1 from $2 to before $3, as facts need them; $4 keys of properties. Reads events_time_event_id_key over
 -- that range, or whole chunks.
 select e.time, e.visitor_no, e.is_page_view, e.is_bot, e.duration_ms, e.scroll_bp{columns}
 from events e

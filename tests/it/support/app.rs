@@ -2,20 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tallymark::app::{App, AppError};
 use tallymark::config::Config;
 use tallymark::domain::key::{Key, KeyKind};
-use tallymark::domain::property::{DEFAULT_RETENTION_DAYS, Retention};
 use tallymark::pb;
 use tallymark::pb::admin_service_client::AdminServiceClient;
 use tallymark::pb::ingest_service_client::IngestServiceClient;
 use tallymark::pb::query_service_client::QueryServiceClient;
-use tallymark::rollup::attributes::AttributeStore;
-use tallymark::rollup::compact::Compactor;
-use tallymark::store::directory::Directory;
-use tallymark::store::pool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -29,6 +23,7 @@ use tonic_health::pb::health_client::HealthClient;
 use super::database::TestDatabase;
 use super::events::committed_batch;
 use super::forwarder::Forwarder;
+use super::rollups;
 
 /// A channel that sends a key with every call.
 pub type KeyedChannel = InterceptedService<Channel, SendKey>;
@@ -319,18 +314,23 @@ impl TestApp {
         reached.unwrap_or_else(|_| panic!("there are never {wanted} events"));
     }
 
+    /// Declares a rollup of `default`.
+    pub async fn declare_rollup(&self, name: &str, dimensions: &[&str]) {
+        let request = pb::CreateRollupRequest {
+            property: "default".to_owned(),
+            rollup: Some(pb::PropertyRollup {
+                name: name.to_owned(),
+                dimensions: dimensions.iter().map(|name| (*name).to_owned()).collect(),
+                ..pb::PropertyRollup::default()
+            }),
+        };
+        let created = self.admin().create_rollup(request).await;
+        created.expect("a new rollup");
+    }
+
     /// Makes segments of everything that the rollups of every property have, and merges them.
     pub async fn compact(&self) {
-        let pool = pool::open(&self.database.url(), 4).expect("an address");
-        let retention = Retention::Days(DEFAULT_RETENTION_DAYS);
-        let directory = Directory::load(pool.clone(), retention).await;
-        let directory = Arc::new(directory.expect("a directory"));
-        let attributes = Arc::new(AttributeStore::new(pool.clone()));
-        let compactor = Compactor::new(pool, Arc::clone(&directory), attributes);
-        for property in directory.properties() {
-            let done = compactor.catch_up(&property).await;
-            done.expect("rollups that can be kept");
-        }
+        rollups::compact(&self.database.url()).await;
     }
 
     /// Asks an Aggregate question that must not have an answer.

@@ -10,6 +10,7 @@ pub mod load;
 mod process;
 pub mod questions;
 pub mod raw_http2;
+pub mod rollups;
 pub mod wire;
 
 pub use app::{KeyedChannel, SendKey, TestApp, key_id};

@@ -1536,6 +1536,395 @@ func (x *DropDeadLettersResponse) GetDropped() int64 {
 	return 0
 }
 
+// A rollup of a property, and how far it is.
+type PropertyRollup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name: 1 to 64 of a-z, 0-9, - and _, the first a letter or digit.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its dimensions, 1 to 6 of AggregateRequest.dimensions without `visitor_id`,
+	// `user_id`, `session_id` and `ip_address`, which are nearly one an event.
+	// Whether a bot sent the event is kept apart in every rollup. Only values of
+	// properties of at most 1,000 bytes can be counted: a longer one is a failure.
+	Dimensions []string `protobuf:"bytes,2,rep,name=dimensions,proto3" json:"dimensions,omitempty"`
+	// Whether every property has it. Output only.
+	BuiltIn bool `protobuf:"varint,3,opt,name=built_in,json=builtIn,proto3" json:"built_in,omitempty"`
+	// How much of the time that the property has events of it covers, from 0 to 1. At
+	// 1 it has every event. Output only.
+	Progress float64 `protobuf:"fixed64,4,opt,name=progress,proto3" json:"progress,omitempty"`
+	// Since when it has every event; absent while it has none. Output only.
+	CoveredSince *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=covered_since,json=coveredSince,proto3" json:"covered_since,omitempty"`
+	// Bytes that it takes in the database. Output only.
+	Bytes int64 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Why it is not kept, if so: drop it, and declare another. Output only.
+	Failure       string `protobuf:"bytes,7,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PropertyRollup) Reset() {
+	*x = PropertyRollup{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PropertyRollup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PropertyRollup) ProtoMessage() {}
+
+func (x *PropertyRollup) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PropertyRollup.ProtoReflect.Descriptor instead.
+func (*PropertyRollup) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *PropertyRollup) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PropertyRollup) GetDimensions() []string {
+	if x != nil {
+		return x.Dimensions
+	}
+	return nil
+}
+
+func (x *PropertyRollup) GetBuiltIn() bool {
+	if x != nil {
+		return x.BuiltIn
+	}
+	return false
+}
+
+func (x *PropertyRollup) GetProgress() float64 {
+	if x != nil {
+		return x.Progress
+	}
+	return 0
+}
+
+func (x *PropertyRollup) GetCoveredSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CoveredSince
+	}
+	return nil
+}
+
+func (x *PropertyRollup) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *PropertyRollup) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+// Request of CreateRollup.
+type CreateRollupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the property. Default: that of the key.
+	Property string `protobuf:"bytes,1,opt,name=property,proto3" json:"property,omitempty"`
+	// Name and dimensions. At most 32 rollups can be declared for a property.
+	Rollup        *PropertyRollup `protobuf:"bytes,2,opt,name=rollup,proto3" json:"rollup,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRollupRequest) Reset() {
+	*x = CreateRollupRequest{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRollupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRollupRequest) ProtoMessage() {}
+
+func (x *CreateRollupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRollupRequest.ProtoReflect.Descriptor instead.
+func (*CreateRollupRequest) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *CreateRollupRequest) GetProperty() string {
+	if x != nil {
+		return x.Property
+	}
+	return ""
+}
+
+func (x *CreateRollupRequest) GetRollup() *PropertyRollup {
+	if x != nil {
+		return x.Rollup
+	}
+	return nil
+}
+
+// Response of CreateRollup.
+type CreateRollupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rollup.
+	Rollup        *PropertyRollup `protobuf:"bytes,1,opt,name=rollup,proto3" json:"rollup,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRollupResponse) Reset() {
+	*x = CreateRollupResponse{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRollupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRollupResponse) ProtoMessage() {}
+
+func (x *CreateRollupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRollupResponse.ProtoReflect.Descriptor instead.
+func (*CreateRollupResponse) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *CreateRollupResponse) GetRollup() *PropertyRollup {
+	if x != nil {
+		return x.Rollup
+	}
+	return nil
+}
+
+// Request of ListRollups.
+type ListRollupsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the property. Default: that of the key.
+	Property      string `protobuf:"bytes,1,opt,name=property,proto3" json:"property,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRollupsRequest) Reset() {
+	*x = ListRollupsRequest{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRollupsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRollupsRequest) ProtoMessage() {}
+
+func (x *ListRollupsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRollupsRequest.ProtoReflect.Descriptor instead.
+func (*ListRollupsRequest) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListRollupsRequest) GetProperty() string {
+	if x != nil {
+		return x.Property
+	}
+	return ""
+}
+
+// Response of ListRollups.
+type ListRollupsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rollups.
+	Rollups       []*PropertyRollup `protobuf:"bytes,1,rep,name=rollups,proto3" json:"rollups,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRollupsResponse) Reset() {
+	*x = ListRollupsResponse{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRollupsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRollupsResponse) ProtoMessage() {}
+
+func (x *ListRollupsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRollupsResponse.ProtoReflect.Descriptor instead.
+func (*ListRollupsResponse) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListRollupsResponse) GetRollups() []*PropertyRollup {
+	if x != nil {
+		return x.Rollups
+	}
+	return nil
+}
+
+// Request of DeleteRollup.
+type DeleteRollupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the property. Default: that of the key.
+	Property string `protobuf:"bytes,1,opt,name=property,proto3" json:"property,omitempty"`
+	// Name of the rollup.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRollupRequest) Reset() {
+	*x = DeleteRollupRequest{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRollupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRollupRequest) ProtoMessage() {}
+
+func (x *DeleteRollupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRollupRequest.ProtoReflect.Descriptor instead.
+func (*DeleteRollupRequest) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *DeleteRollupRequest) GetProperty() string {
+	if x != nil {
+		return x.Property
+	}
+	return ""
+}
+
+func (x *DeleteRollupRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Response of DeleteRollup.
+type DeleteRollupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRollupResponse) Reset() {
+	*x = DeleteRollupResponse{}
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRollupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRollupResponse) ProtoMessage() {}
+
+func (x *DeleteRollupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_admin_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRollupResponse.ProtoReflect.Descriptor instead.
+func (*DeleteRollupResponse) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_admin_service_proto_rawDescGZIP(), []int{30}
+}
+
 var File_tallymark_v1_admin_service_proto protoreflect.FileDescriptor
 
 const file_tallymark_v1_admin_service_proto_rawDesc = "" +
@@ -1632,7 +2021,30 @@ const file_tallymark_v1_admin_service_proto_rawDesc = "" +
 	"\x16DropDeadLettersRequest\x12?\n" +
 	"\tselection\x18\x01 \x01(\v2!.tallymark.v1.DeadLetterSelectionR\tselection\"3\n" +
 	"\x17DropDeadLettersResponse\x12\x18\n" +
-	"\adropped\x18\x01 \x01(\x03R\adropped*e\n" +
+	"\adropped\x18\x01 \x01(\x03R\adropped\"\xec\x01\n" +
+	"\x0ePropertyRollup\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"dimensions\x18\x02 \x03(\tR\n" +
+	"dimensions\x12\x19\n" +
+	"\bbuilt_in\x18\x03 \x01(\bR\abuiltIn\x12\x1a\n" +
+	"\bprogress\x18\x04 \x01(\x01R\bprogress\x12?\n" +
+	"\rcovered_since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\fcoveredSince\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\x03R\x05bytes\x12\x18\n" +
+	"\afailure\x18\a \x01(\tR\afailure\"g\n" +
+	"\x13CreateRollupRequest\x12\x1a\n" +
+	"\bproperty\x18\x01 \x01(\tR\bproperty\x124\n" +
+	"\x06rollup\x18\x02 \x01(\v2\x1c.tallymark.v1.PropertyRollupR\x06rollup\"L\n" +
+	"\x14CreateRollupResponse\x124\n" +
+	"\x06rollup\x18\x01 \x01(\v2\x1c.tallymark.v1.PropertyRollupR\x06rollup\"0\n" +
+	"\x12ListRollupsRequest\x12\x1a\n" +
+	"\bproperty\x18\x01 \x01(\tR\bproperty\"M\n" +
+	"\x13ListRollupsResponse\x126\n" +
+	"\arollups\x18\x01 \x03(\v2\x1c.tallymark.v1.PropertyRollupR\arollups\"E\n" +
+	"\x13DeleteRollupRequest\x12\x1a\n" +
+	"\bproperty\x18\x01 \x01(\tR\bproperty\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x16\n" +
+	"\x14DeleteRollupResponse*e\n" +
 	"\bIpPolicy\x12\x19\n" +
 	"\x15IP_POLICY_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12IP_POLICY_TRUNCATE\x10\x01\x12\x12\n" +
@@ -1642,7 +2054,7 @@ const file_tallymark_v1_admin_service_proto_rawDesc = "" +
 	"\x14KEY_KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eKEY_KIND_WRITE\x10\x01\x12\x11\n" +
 	"\rKEY_KIND_READ\x10\x02\x12\x12\n" +
-	"\x0eKEY_KIND_ADMIN\x10\x032\x86\a\n" +
+	"\x0eKEY_KIND_ADMIN\x10\x032\x88\t\n" +
 	"\fAdminService\x12[\n" +
 	"\x0eCreateProperty\x12#.tallymark.v1.CreatePropertyRequest\x1a$.tallymark.v1.CreatePropertyResponse\x12R\n" +
 	"\vGetProperty\x12 .tallymark.v1.GetPropertyRequest\x1a!.tallymark.v1.GetPropertyResponse\x12[\n" +
@@ -1653,7 +2065,10 @@ const file_tallymark_v1_admin_service_proto_rawDesc = "" +
 	"\tRevokeKey\x12\x1e.tallymark.v1.RevokeKeyRequest\x1a\x1f.tallymark.v1.RevokeKeyResponse\x12^\n" +
 	"\x0fListDeadLetters\x12$.tallymark.v1.ListDeadLettersRequest\x1a%.tallymark.v1.ListDeadLettersResponse\x12d\n" +
 	"\x11ReplayDeadLetters\x12&.tallymark.v1.ReplayDeadLettersRequest\x1a'.tallymark.v1.ReplayDeadLettersResponse\x12^\n" +
-	"\x0fDropDeadLetters\x12$.tallymark.v1.DropDeadLettersRequest\x1a%.tallymark.v1.DropDeadLettersResponseBW\n" +
+	"\x0fDropDeadLetters\x12$.tallymark.v1.DropDeadLettersRequest\x1a%.tallymark.v1.DropDeadLettersResponse\x12U\n" +
+	"\fCreateRollup\x12!.tallymark.v1.CreateRollupRequest\x1a\".tallymark.v1.CreateRollupResponse\x12R\n" +
+	"\vListRollups\x12 .tallymark.v1.ListRollupsRequest\x1a!.tallymark.v1.ListRollupsResponse\x12U\n" +
+	"\fDeleteRollup\x12!.tallymark.v1.DeleteRollupRequest\x1a\".tallymark.v1.DeleteRollupResponseBW\n" +
 	"\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3"
 
 var (
@@ -1669,7 +2084,7 @@ func file_tallymark_v1_admin_service_proto_rawDescGZIP() []byte {
 }
 
 var file_tallymark_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tallymark_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_tallymark_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_tallymark_v1_admin_service_proto_goTypes = []any{
 	(IpPolicy)(0),                     // 0: tallymark.v1.IpPolicy
 	(KeyKind)(0),                      // 1: tallymark.v1.KeyKind
@@ -1697,59 +2112,76 @@ var file_tallymark_v1_admin_service_proto_goTypes = []any{
 	(*ReplayDeadLettersResponse)(nil), // 23: tallymark.v1.ReplayDeadLettersResponse
 	(*DropDeadLettersRequest)(nil),    // 24: tallymark.v1.DropDeadLettersRequest
 	(*DropDeadLettersResponse)(nil),   // 25: tallymark.v1.DropDeadLettersResponse
-	(*durationpb.Duration)(nil),       // 26: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 27: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),     // 28: google.protobuf.FieldMask
-	(*StoredEvent)(nil),               // 29: tallymark.v1.StoredEvent
+	(*PropertyRollup)(nil),            // 26: tallymark.v1.PropertyRollup
+	(*CreateRollupRequest)(nil),       // 27: tallymark.v1.CreateRollupRequest
+	(*CreateRollupResponse)(nil),      // 28: tallymark.v1.CreateRollupResponse
+	(*ListRollupsRequest)(nil),        // 29: tallymark.v1.ListRollupsRequest
+	(*ListRollupsResponse)(nil),       // 30: tallymark.v1.ListRollupsResponse
+	(*DeleteRollupRequest)(nil),       // 31: tallymark.v1.DeleteRollupRequest
+	(*DeleteRollupResponse)(nil),      // 32: tallymark.v1.DeleteRollupResponse
+	(*durationpb.Duration)(nil),       // 33: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 34: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),     // 35: google.protobuf.FieldMask
+	(*StoredEvent)(nil),               // 36: tallymark.v1.StoredEvent
 }
 var file_tallymark_v1_admin_service_proto_depIdxs = []int32{
-	26, // 0: tallymark.v1.Property.session_gap:type_name -> google.protobuf.Duration
+	33, // 0: tallymark.v1.Property.session_gap:type_name -> google.protobuf.Duration
 	0,  // 1: tallymark.v1.Property.ip_policy:type_name -> tallymark.v1.IpPolicy
-	27, // 2: tallymark.v1.Property.create_time:type_name -> google.protobuf.Timestamp
+	34, // 2: tallymark.v1.Property.create_time:type_name -> google.protobuf.Timestamp
 	2,  // 3: tallymark.v1.CreatePropertyRequest.property:type_name -> tallymark.v1.Property
 	2,  // 4: tallymark.v1.CreatePropertyResponse.property:type_name -> tallymark.v1.Property
 	2,  // 5: tallymark.v1.GetPropertyResponse.property:type_name -> tallymark.v1.Property
 	2,  // 6: tallymark.v1.ListPropertiesResponse.properties:type_name -> tallymark.v1.Property
 	2,  // 7: tallymark.v1.UpdatePropertyRequest.property:type_name -> tallymark.v1.Property
-	28, // 8: tallymark.v1.UpdatePropertyRequest.update_mask:type_name -> google.protobuf.FieldMask
+	35, // 8: tallymark.v1.UpdatePropertyRequest.update_mask:type_name -> google.protobuf.FieldMask
 	2,  // 9: tallymark.v1.UpdatePropertyResponse.property:type_name -> tallymark.v1.Property
 	1,  // 10: tallymark.v1.Key.kind:type_name -> tallymark.v1.KeyKind
-	27, // 11: tallymark.v1.Key.create_time:type_name -> google.protobuf.Timestamp
-	27, // 12: tallymark.v1.Key.revoke_time:type_name -> google.protobuf.Timestamp
+	34, // 11: tallymark.v1.Key.create_time:type_name -> google.protobuf.Timestamp
+	34, // 12: tallymark.v1.Key.revoke_time:type_name -> google.protobuf.Timestamp
 	1,  // 13: tallymark.v1.CreateKeyRequest.kind:type_name -> tallymark.v1.KeyKind
 	11, // 14: tallymark.v1.CreateKeyResponse.key:type_name -> tallymark.v1.Key
 	11, // 15: tallymark.v1.ListKeysResponse.keys:type_name -> tallymark.v1.Key
 	11, // 16: tallymark.v1.RevokeKeyResponse.key:type_name -> tallymark.v1.Key
-	27, // 17: tallymark.v1.DeadLetter.refuse_time:type_name -> google.protobuf.Timestamp
-	29, // 18: tallymark.v1.DeadLetter.event:type_name -> tallymark.v1.StoredEvent
+	34, // 17: tallymark.v1.DeadLetter.refuse_time:type_name -> google.protobuf.Timestamp
+	36, // 18: tallymark.v1.DeadLetter.event:type_name -> tallymark.v1.StoredEvent
 	18, // 19: tallymark.v1.ListDeadLettersResponse.dead_letters:type_name -> tallymark.v1.DeadLetter
 	21, // 20: tallymark.v1.ReplayDeadLettersRequest.selection:type_name -> tallymark.v1.DeadLetterSelection
 	21, // 21: tallymark.v1.DropDeadLettersRequest.selection:type_name -> tallymark.v1.DeadLetterSelection
-	3,  // 22: tallymark.v1.AdminService.CreateProperty:input_type -> tallymark.v1.CreatePropertyRequest
-	5,  // 23: tallymark.v1.AdminService.GetProperty:input_type -> tallymark.v1.GetPropertyRequest
-	7,  // 24: tallymark.v1.AdminService.ListProperties:input_type -> tallymark.v1.ListPropertiesRequest
-	9,  // 25: tallymark.v1.AdminService.UpdateProperty:input_type -> tallymark.v1.UpdatePropertyRequest
-	12, // 26: tallymark.v1.AdminService.CreateKey:input_type -> tallymark.v1.CreateKeyRequest
-	14, // 27: tallymark.v1.AdminService.ListKeys:input_type -> tallymark.v1.ListKeysRequest
-	16, // 28: tallymark.v1.AdminService.RevokeKey:input_type -> tallymark.v1.RevokeKeyRequest
-	19, // 29: tallymark.v1.AdminService.ListDeadLetters:input_type -> tallymark.v1.ListDeadLettersRequest
-	22, // 30: tallymark.v1.AdminService.ReplayDeadLetters:input_type -> tallymark.v1.ReplayDeadLettersRequest
-	24, // 31: tallymark.v1.AdminService.DropDeadLetters:input_type -> tallymark.v1.DropDeadLettersRequest
-	4,  // 32: tallymark.v1.AdminService.CreateProperty:output_type -> tallymark.v1.CreatePropertyResponse
-	6,  // 33: tallymark.v1.AdminService.GetProperty:output_type -> tallymark.v1.GetPropertyResponse
-	8,  // 34: tallymark.v1.AdminService.ListProperties:output_type -> tallymark.v1.ListPropertiesResponse
-	10, // 35: tallymark.v1.AdminService.UpdateProperty:output_type -> tallymark.v1.UpdatePropertyResponse
-	13, // 36: tallymark.v1.AdminService.CreateKey:output_type -> tallymark.v1.CreateKeyResponse
-	15, // 37: tallymark.v1.AdminService.ListKeys:output_type -> tallymark.v1.ListKeysResponse
-	17, // 38: tallymark.v1.AdminService.RevokeKey:output_type -> tallymark.v1.RevokeKeyResponse
-	20, // 39: tallymark.v1.AdminService.ListDeadLetters:output_type -> tallymark.v1.ListDeadLettersResponse
-	23, // 40: tallymark.v1.AdminService.ReplayDeadLetters:output_type -> tallymark.v1.ReplayDeadLettersResponse
-	25, // 41: tallymark.v1.AdminService.DropDeadLetters:output_type -> tallymark.v1.DropDeadLettersResponse
-	32, // [32:42] is the sub-list for method output_type
-	22, // [22:32] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	34, // 22: tallymark.v1.PropertyRollup.covered_since:type_name -> google.protobuf.Timestamp
+	26, // 23: tallymark.v1.CreateRollupRequest.rollup:type_name -> tallymark.v1.PropertyRollup
+	26, // 24: tallymark.v1.CreateRollupResponse.rollup:type_name -> tallymark.v1.PropertyRollup
+	26, // 25: tallymark.v1.ListRollupsResponse.rollups:type_name -> tallymark.v1.PropertyRollup
+	3,  // 26: tallymark.v1.AdminService.CreateProperty:input_type -> tallymark.v1.CreatePropertyRequest
+	5,  // 27: tallymark.v1.AdminService.GetProperty:input_type -> tallymark.v1.GetPropertyRequest
+	7,  // 28: tallymark.v1.AdminService.ListProperties:input_type -> tallymark.v1.ListPropertiesRequest
+	9,  // 29: tallymark.v1.AdminService.UpdateProperty:input_type -> tallymark.v1.UpdatePropertyRequest
+	12, // 30: tallymark.v1.AdminService.CreateKey:input_type -> tallymark.v1.CreateKeyRequest
+	14, // 31: tallymark.v1.AdminService.ListKeys:input_type -> tallymark.v1.ListKeysRequest
+	16, // 32: tallymark.v1.AdminService.RevokeKey:input_type -> tallymark.v1.RevokeKeyRequest
+	19, // 33: tallymark.v1.AdminService.ListDeadLetters:input_type -> tallymark.v1.ListDeadLettersRequest
+	22, // 34: tallymark.v1.AdminService.ReplayDeadLetters:input_type -> tallymark.v1.ReplayDeadLettersRequest
+	24, // 35: tallymark.v1.AdminService.DropDeadLetters:input_type -> tallymark.v1.DropDeadLettersRequest
+	27, // 36: tallymark.v1.AdminService.CreateRollup:input_type -> tallymark.v1.CreateRollupRequest
+	29, // 37: tallymark.v1.AdminService.ListRollups:input_type -> tallymark.v1.ListRollupsRequest
+	31, // 38: tallymark.v1.AdminService.DeleteRollup:input_type -> tallymark.v1.DeleteRollupRequest
+	4,  // 39: tallymark.v1.AdminService.CreateProperty:output_type -> tallymark.v1.CreatePropertyResponse
+	6,  // 40: tallymark.v1.AdminService.GetProperty:output_type -> tallymark.v1.GetPropertyResponse
+	8,  // 41: tallymark.v1.AdminService.ListProperties:output_type -> tallymark.v1.ListPropertiesResponse
+	10, // 42: tallymark.v1.AdminService.UpdateProperty:output_type -> tallymark.v1.UpdatePropertyResponse
+	13, // 43: tallymark.v1.AdminService.CreateKey:output_type -> tallymark.v1.CreateKeyResponse
+	15, // 44: tallymark.v1.AdminService.ListKeys:output_type -> tallymark.v1.ListKeysResponse
+	17, // 45: tallymark.v1.AdminService.RevokeKey:output_type -> tallymark.v1.RevokeKeyResponse
+	20, // 46: tallymark.v1.AdminService.ListDeadLetters:output_type -> tallymark.v1.ListDeadLettersResponse
+	23, // 47: tallymark.v1.AdminService.ReplayDeadLetters:output_type -> tallymark.v1.ReplayDeadLettersResponse
+	25, // 48: tallymark.v1.AdminService.DropDeadLetters:output_type -> tallymark.v1.DropDeadLettersResponse
+	28, // 49: tallymark.v1.AdminService.CreateRollup:output_type -> tallymark.v1.CreateRollupResponse
+	30, // 50: tallymark.v1.AdminService.ListRollups:output_type -> tallymark.v1.ListRollupsResponse
+	32, // 51: tallymark.v1.AdminService.DeleteRollup:output_type -> tallymark.v1.DeleteRollupResponse
+	39, // [39:52] is the sub-list for method output_type
+	26, // [26:39] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_tallymark_v1_admin_service_proto_init() }
@@ -1765,7 +2197,7 @@ func file_tallymark_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tallymark_v1_admin_service_proto_rawDesc), len(file_tallymark_v1_admin_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   24,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,9 @@ const (
 	AdminService_ListDeadLetters_FullMethodName   = "/tallymark.v1.AdminService/ListDeadLetters"
 	AdminService_ReplayDeadLetters_FullMethodName = "/tallymark.v1.AdminService/ReplayDeadLetters"
 	AdminService_DropDeadLetters_FullMethodName   = "/tallymark.v1.AdminService/DropDeadLetters"
+	AdminService_CreateRollup_FullMethodName      = "/tallymark.v1.AdminService/CreateRollup"
+	AdminService_ListRollups_FullMethodName       = "/tallymark.v1.AdminService/ListRollups"
+	AdminService_DeleteRollup_FullMethodName      = "/tallymark.v1.AdminService/DeleteRollup"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -70,6 +73,18 @@ type AdminServiceClient interface {
 	// Deletes dead letters for good: their events are in no answer, and nowhere
 	// else. Repeating a call that failed goes on with those that are left.
 	DropDeadLetters(ctx context.Context, in *DropDeadLettersRequest, opts ...grpc.CallOption) (*DropDeadLettersResponse, error)
+	// Declares a rollup of a property: events counted ahead of the questions, by some
+	// dimensions. Questions that these dimensions, or some of them, can answer are
+	// answered from it as soon as it reaches back far enough; it is built in the
+	// background, from the newest day to the oldest. ALREADY_EXISTS when the property
+	// has one of that name, or of the same dimensions.
+	CreateRollup(ctx context.Context, in *CreateRollupRequest, opts ...grpc.CallOption) (*CreateRollupResponse, error)
+	// Lists the rollups of a property: those that every property has, then those that
+	// were declared, in the order in which they were.
+	ListRollups(ctx context.Context, in *ListRollupsRequest, opts ...grpc.CallOption) (*ListRollupsResponse, error)
+	// Drops a declared rollup. Its questions are answered from the events again.
+	// NOT_FOUND when the property has none of that name.
+	DeleteRollup(ctx context.Context, in *DeleteRollupRequest, opts ...grpc.CallOption) (*DeleteRollupResponse, error)
 }
 
 type adminServiceClient struct {
@@ -180,6 +195,36 @@ func (c *adminServiceClient) DropDeadLetters(ctx context.Context, in *DropDeadLe
 	return out, nil
 }
 
+func (c *adminServiceClient) CreateRollup(ctx context.Context, in *CreateRollupRequest, opts ...grpc.CallOption) (*CreateRollupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateRollupResponse)
+	err := c.cc.Invoke(ctx, AdminService_CreateRollup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListRollups(ctx context.Context, in *ListRollupsRequest, opts ...grpc.CallOption) (*ListRollupsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRollupsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListRollups_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) DeleteRollup(ctx context.Context, in *DeleteRollupRequest, opts ...grpc.CallOption) (*DeleteRollupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteRollupResponse)
+	err := c.cc.Invoke(ctx, AdminService_DeleteRollup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -219,6 +264,18 @@ type AdminServiceServer interface {
 	// Deletes dead letters for good: their events are in no answer, and nowhere
 	// else. Repeating a call that failed goes on with those that are left.
 	DropDeadLetters(context.Context, *DropDeadLettersRequest) (*DropDeadLettersResponse, error)
+	// Declares a rollup of a property: events counted ahead of the questions, by some
+	// dimensions. Questions that these dimensions, or some of them, can answer are
+	// answered from it as soon as it reaches back far enough; it is built in the
+	// background, from the newest day to the oldest. ALREADY_EXISTS when the property
+	// has one of that name, or of the same dimensions.
+	CreateRollup(context.Context, *CreateRollupRequest) (*CreateRollupResponse, error)
+	// Lists the rollups of a property: those that every property has, then those that
+	// were declared, in the order in which they were.
+	ListRollups(context.Context, *ListRollupsRequest) (*ListRollupsResponse, error)
+	// Drops a declared rollup. Its questions are answered from the events again.
+	// NOT_FOUND when the property has none of that name.
+	DeleteRollup(context.Context, *DeleteRollupRequest) (*DeleteRollupResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -258,6 +315,15 @@ func (UnimplementedAdminServiceServer) ReplayDeadLetters(context.Context, *Repla
 }
 func (UnimplementedAdminServiceServer) DropDeadLetters(context.Context, *DropDeadLettersRequest) (*DropDeadLettersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DropDeadLetters not implemented")
+}
+func (UnimplementedAdminServiceServer) CreateRollup(context.Context, *CreateRollupRequest) (*CreateRollupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateRollup not implemented")
+}
+func (UnimplementedAdminServiceServer) ListRollups(context.Context, *ListRollupsRequest) (*ListRollupsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRollups not implemented")
+}
+func (UnimplementedAdminServiceServer) DeleteRollup(context.Context, *DeleteRollupRequest) (*DeleteRollupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteRollup not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -460,6 +526,60 @@ func _AdminService_DropDeadLetters_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_CreateRollup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateRollupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).CreateRollup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_CreateRollup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).CreateRollup(ctx, req.(*CreateRollupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListRollups_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRollupsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListRollups(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListRollups_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListRollups(ctx, req.(*ListRollupsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_DeleteRollup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteRollupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).DeleteRollup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_DeleteRollup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).DeleteRollup(ctx, req.(*DeleteRollupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -506,6 +626,18 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DropDeadLetters",
 			Handler:    _AdminService_DropDeadLetters_Handler,
+		},
+		{
+			MethodName: "CreateRollup",
+			Handler:    _AdminService_CreateRollup_Handler,
+		},
+		{
+			MethodName: "ListRollups",
+			Handler:    _AdminService_ListRollups_Handler,
+		},
+		{
+			MethodName: "DeleteRollup",
+			Handler:    _AdminService_DeleteRollup_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -73,6 +73,16 @@ const (
 	// RESOURCE_EXHAUSTED with RetryInfo: a message was begun and not complete
 	// after 30 s, or it did not go on while others waited for its room.
 	ErrorReason_ERROR_REASON_SENDER_TOO_SLOW ErrorReason = 20
+	// UNAVAILABLE with RetryInfo: the events of the question's freshness_token are
+	// not in the database yet; ask again with the same token.
+	ErrorReason_ERROR_REASON_NOT_FRESH_YET ErrorReason = 30
+	// RESOURCE_EXHAUSTED with RetryInfo: as many questions of the property as may
+	// are being answered from its raw events, and many or for long wait for that.
+	// Metadata: `limit_scans`.
+	ErrorReason_ERROR_REASON_TOO_MANY_SCANS ErrorReason = 31
+	// RESOURCE_EXHAUSTED with RetryInfo: as many calls watch as may. Metadata:
+	// `limit_watchers`.
+	ErrorReason_ERROR_REASON_TOO_MANY_WATCHERS ErrorReason = 32
 )
 
 // Enum value maps for ErrorReason.
@@ -97,6 +107,9 @@ var (
 		16: "ERROR_REASON_LOG_FULL",
 		17: "ERROR_REASON_LOG_UNAVAILABLE",
 		20: "ERROR_REASON_SENDER_TOO_SLOW",
+		30: "ERROR_REASON_NOT_FRESH_YET",
+		31: "ERROR_REASON_TOO_MANY_SCANS",
+		32: "ERROR_REASON_TOO_MANY_WATCHERS",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -118,6 +131,9 @@ var (
 		"ERROR_REASON_LOG_FULL":             16,
 		"ERROR_REASON_LOG_UNAVAILABLE":      17,
 		"ERROR_REASON_SENDER_TOO_SLOW":      20,
+		"ERROR_REASON_NOT_FRESH_YET":        30,
+		"ERROR_REASON_TOO_MANY_SCANS":       31,
+		"ERROR_REASON_TOO_MANY_WATCHERS":    32,
 	}
 )
 
@@ -152,7 +168,7 @@ var File_tallymark_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_tallymark_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftallymark/v1/error_reason.proto\x12\ftallymark.v1*\xea\x04\n" +
+	"\x1ftallymark/v1/error_reason.proto\x12\ftallymark.v1*\xcf\x05\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\"\n" +
@@ -173,7 +189,10 @@ const file_tallymark_v1_error_reason_proto_rawDesc = "" +
 	"\x15ERROR_REASON_STARTING\x10\x0f\x12\x19\n" +
 	"\x15ERROR_REASON_LOG_FULL\x10\x10\x12 \n" +
 	"\x1cERROR_REASON_LOG_UNAVAILABLE\x10\x11\x12 \n" +
-	"\x1cERROR_REASON_SENDER_TOO_SLOW\x10\x14BW\n" +
+	"\x1cERROR_REASON_SENDER_TOO_SLOW\x10\x14\x12\x1e\n" +
+	"\x1aERROR_REASON_NOT_FRESH_YET\x10\x1e\x12\x1f\n" +
+	"\x1bERROR_REASON_TOO_MANY_SCANS\x10\x1f\x12\"\n" +
+	"\x1eERROR_REASON_TOO_MANY_WATCHERS\x10 BW\n" +
 	"\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3"
 
 var (

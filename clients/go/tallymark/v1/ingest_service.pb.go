@@ -137,9 +137,13 @@ func (x *IngestEventRequest) GetAcknowledgement() Acknowledgement {
 type IngestEventResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What became of the event: ACCEPTED, or DUPLICATE if the commit was waited for.
-	Result        *EventResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Result *EventResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	// Opaque, at most 100 bytes: given to a question of the same property as its
+	// `freshness_token`, the answer counts the event. Works
+	// on every server of the same database.
+	FreshnessToken string `protobuf:"bytes,2,opt,name=freshness_token,json=freshnessToken,proto3" json:"freshness_token,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *IngestEventResponse) Reset() {
@@ -177,6 +181,13 @@ func (x *IngestEventResponse) GetResult() *EventResult {
 		return x.Result
 	}
 	return nil
+}
+
+func (x *IngestEventResponse) GetFreshnessToken() string {
+	if x != nil {
+		return x.FreshnessToken
+	}
+	return ""
 }
 
 // One batch of a StreamEvents call.
@@ -256,8 +267,12 @@ type StreamEventsResponse struct {
 	Failures []*EventFailure `protobuf:"bytes,6,rep,name=failures,proto3" json:"failures,omitempty"`
 	// How many failures are missing from that list.
 	FailuresOmitted uint64 `protobuf:"varint,7,opt,name=failures_omitted,json=failuresOmitted,proto3" json:"failures_omitted,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Opaque, at most 100 bytes: given to a question of the same property as its
+	// `freshness_token`, the answer counts every event of the stream. Works
+	// on every server of the same database. Empty when none was logged.
+	FreshnessToken string `protobuf:"bytes,8,opt,name=freshness_token,json=freshnessToken,proto3" json:"freshness_token,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *StreamEventsResponse) Reset() {
@@ -337,6 +352,13 @@ func (x *StreamEventsResponse) GetFailuresOmitted() uint64 {
 		return x.FailuresOmitted
 	}
 	return 0
+}
+
+func (x *StreamEventsResponse) GetFreshnessToken() string {
+	if x != nil {
+		return x.FreshnessToken
+	}
+	return ""
 }
 
 // An event that was not stored.
@@ -476,9 +498,13 @@ type PipeEventsResponse struct {
 	Retry uint32 `protobuf:"varint,5,opt,name=retry,proto3" json:"retry,omitempty"`
 	// Every event that was rejected or has to be sent again, in order; `index` is
 	// its place in the message. The violations are listed for the first 1,000.
-	Failures      []*EventFailure `protobuf:"bytes,6,rep,name=failures,proto3" json:"failures,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Failures []*EventFailure `protobuf:"bytes,6,rep,name=failures,proto3" json:"failures,omitempty"`
+	// Opaque, at most 100 bytes: given to a question of the same property as its
+	// `freshness_token`, the answer counts every event of the call so far. Works
+	// on every server of the same database. Empty while none was logged.
+	FreshnessToken string `protobuf:"bytes,7,opt,name=freshness_token,json=freshnessToken,proto3" json:"freshness_token,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PipeEventsResponse) Reset() {
@@ -553,6 +579,13 @@ func (x *PipeEventsResponse) GetFailures() []*EventFailure {
 	return nil
 }
 
+func (x *PipeEventsResponse) GetFreshnessToken() string {
+	if x != nil {
+		return x.FreshnessToken
+	}
+	return ""
+}
+
 var File_tallymark_v1_ingest_service_proto protoreflect.FileDescriptor
 
 const file_tallymark_v1_ingest_service_proto_rawDesc = "" +
@@ -560,12 +593,13 @@ const file_tallymark_v1_ingest_service_proto_rawDesc = "" +
 	"!tallymark/v1/ingest_service.proto\x12\ftallymark.v1\x1a\x18tallymark/v1/event.proto\"\x88\x01\n" +
 	"\x12IngestEventRequest\x12)\n" +
 	"\x05event\x18\x01 \x01(\v2\x13.tallymark.v1.EventR\x05event\x12G\n" +
-	"\x0facknowledgement\x18\x02 \x01(\x0e2\x1d.tallymark.v1.AcknowledgementR\x0facknowledgement\"H\n" +
+	"\x0facknowledgement\x18\x02 \x01(\x0e2\x1d.tallymark.v1.AcknowledgementR\x0facknowledgement\"q\n" +
 	"\x13IngestEventResponse\x121\n" +
-	"\x06result\x18\x01 \x01(\v2\x19.tallymark.v1.EventResultR\x06result\"\x8b\x01\n" +
+	"\x06result\x18\x01 \x01(\v2\x19.tallymark.v1.EventResultR\x06result\x12'\n" +
+	"\x0ffreshness_token\x18\x02 \x01(\tR\x0efreshnessToken\"\x8b\x01\n" +
 	"\x13StreamEventsRequest\x12+\n" +
 	"\x06events\x18\x01 \x03(\v2\x13.tallymark.v1.EventR\x06events\x12G\n" +
-	"\x0facknowledgement\x18\x02 \x01(\x0e2\x1d.tallymark.v1.AcknowledgementR\x0facknowledgement\"\x83\x02\n" +
+	"\x0facknowledgement\x18\x02 \x01(\x0e2\x1d.tallymark.v1.AcknowledgementR\x0facknowledgement\"\xac\x02\n" +
 	"\x14StreamEventsResponse\x12\x1a\n" +
 	"\breceived\x18\x01 \x01(\x04R\breceived\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\x04R\baccepted\x12\x1e\n" +
@@ -575,7 +609,8 @@ const file_tallymark_v1_ingest_service_proto_rawDesc = "" +
 	"\brejected\x18\x04 \x01(\x04R\brejected\x12\x14\n" +
 	"\x05retry\x18\x05 \x01(\x04R\x05retry\x126\n" +
 	"\bfailures\x18\x06 \x03(\v2\x1a.tallymark.v1.EventFailureR\bfailures\x12)\n" +
-	"\x10failures_omitted\x18\a \x01(\x04R\x0ffailuresOmitted\"W\n" +
+	"\x10failures_omitted\x18\a \x01(\x04R\x0ffailuresOmitted\x12'\n" +
+	"\x0ffreshness_token\x18\b \x01(\tR\x0efreshnessToken\"W\n" +
 	"\fEventFailure\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x121\n" +
 	"\x06result\x18\x02 \x01(\v2\x19.tallymark.v1.EventResultR\x06result\"\xa8\x01\n" +
@@ -583,7 +618,7 @@ const file_tallymark_v1_ingest_service_proto_rawDesc = "" +
 	"\x06events\x18\x01 \x03(\v2\x13.tallymark.v1.EventR\x06events\x12G\n" +
 	"\x0facknowledgement\x18\x02 \x01(\x0e2\x1d.tallymark.v1.AcknowledgementR\x0facknowledgement\x12\x1d\n" +
 	"\n" +
-	"message_id\x18\x03 \x01(\x04R\tmessageId\"\xd9\x01\n" +
+	"message_id\x18\x03 \x01(\x04R\tmessageId\"\x82\x02\n" +
 	"\x12PipeEventsResponse\x12\x1d\n" +
 	"\n" +
 	"message_id\x18\x01 \x01(\x04R\tmessageId\x12\x1a\n" +
@@ -593,7 +628,8 @@ const file_tallymark_v1_ingest_service_proto_rawDesc = "" +
 	"duplicates\x12\x1a\n" +
 	"\brejected\x18\x04 \x01(\rR\brejected\x12\x14\n" +
 	"\x05retry\x18\x05 \x01(\rR\x05retry\x126\n" +
-	"\bfailures\x18\x06 \x03(\v2\x1a.tallymark.v1.EventFailureR\bfailures*m\n" +
+	"\bfailures\x18\x06 \x03(\v2\x1a.tallymark.v1.EventFailureR\bfailures\x12'\n" +
+	"\x0ffreshness_token\x18\a \x01(\tR\x0efreshnessToken*m\n" +
 	"\x0fAcknowledgement\x12\x1f\n" +
 	"\x1bACKNOWLEDGEMENT_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ACKNOWLEDGEMENT_LOGGED\x10\x01\x12\x1d\n" +

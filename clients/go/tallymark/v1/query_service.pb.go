@@ -9,6 +9,7 @@ package tallymarkv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -238,7 +239,16 @@ type AggregateRequest struct {
 	FillGaps bool `protobuf:"varint,10,opt,name=fill_gaps,json=fillGaps,proto3" json:"fill_gaps,omitempty"`
 	// Whether to compute the totals over all buckets and all rows, those left out
 	// by `limit` included.
-	Totals        bool `protobuf:"varint,11,opt,name=totals,proto3" json:"totals,omitempty"`
+	Totals bool `protobuf:"varint,11,opt,name=totals,proto3" json:"totals,omitempty"`
+	// A `freshness_token` of IngestService: the answer waits until those events are
+	// in the database, at most 5 seconds and no longer than the call's deadline;
+	// then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+	// duplicates or were refused by the database count as there. Default: no wait.
+	FreshnessToken string `protobuf:"bytes,30,opt,name=freshness_token,json=freshnessToken,proto3" json:"freshness_token,omitempty"`
+	// Whether the numbers are computed anew even if the server has them already.
+	// The answer is the same: what is cached is never older than the data, but for
+	// what other servers have loaded in the last second.
+	NoCache       bool `protobuf:"varint,31,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,6 +356,20 @@ func (x *AggregateRequest) GetFillGaps() bool {
 func (x *AggregateRequest) GetTotals() bool {
 	if x != nil {
 		return x.Totals
+	}
+	return false
+}
+
+func (x *AggregateRequest) GetFreshnessToken() string {
+	if x != nil {
+		return x.FreshnessToken
+	}
+	return ""
+}
+
+func (x *AggregateRequest) GetNoCache() bool {
+	if x != nil {
+		return x.NoCache
 	}
 	return false
 }
@@ -1027,8 +1051,11 @@ type AnswerMetadata struct {
 	// Starts of the buckets that the range or the present cuts: more may come, or
 	// part of it was not asked for.
 	PartialBuckets []*timestamppb.Timestamp `protobuf:"bytes,7,rep,name=partial_buckets,json=partialBuckets,proto3" json:"partial_buckets,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Whether the numbers were computed for an earlier question, or for the same
+	// one of another caller at the same time.
+	FromCache     bool `protobuf:"varint,30,opt,name=from_cache,json=fromCache,proto3" json:"from_cache,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AnswerMetadata) Reset() {
@@ -1110,13 +1137,25 @@ func (x *AnswerMetadata) GetPartialBuckets() []*timestamppb.Timestamp {
 	return nil
 }
 
+func (x *AnswerMetadata) GetFromCache() bool {
+	if x != nil {
+		return x.FromCache
+	}
+	return false
+}
+
 // Request of GetEvent.
 type GetEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event's id, a UUID in its 36-character form. Required.
-	EventId       string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// A `freshness_token` of IngestService: the answer waits until those events are
+	// in the database, at most 5 seconds and no longer than the call's deadline;
+	// then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+	// duplicates or were refused by the database count as there. Default: no wait.
+	FreshnessToken string `protobuf:"bytes,2,opt,name=freshness_token,json=freshnessToken,proto3" json:"freshness_token,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetEventRequest) Reset() {
@@ -1152,6 +1191,13 @@ func (*GetEventRequest) Descriptor() ([]byte, []int) {
 func (x *GetEventRequest) GetEventId() string {
 	if x != nil {
 		return x.EventId
+	}
+	return ""
+}
+
+func (x *GetEventRequest) GetFreshnessToken() string {
+	if x != nil {
+		return x.FreshnessToken
 	}
 	return ""
 }
@@ -1219,9 +1265,14 @@ type ListEventsRequest struct {
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// `next_page_token` of the page before, with everything else but page_size
 	// unchanged. Relative ranges keep the meaning they had on the first page.
-	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PageToken string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// A `freshness_token` of IngestService: the answer waits until those events are
+	// in the database, at most 5 seconds and no longer than the call's deadline;
+	// then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+	// duplicates or were refused by the database count as there. Default: no wait.
+	FreshnessToken string `protobuf:"bytes,7,opt,name=freshness_token,json=freshnessToken,proto3" json:"freshness_token,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListEventsRequest) Reset() {
@@ -1296,6 +1347,13 @@ func (x *ListEventsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListEventsRequest) GetFreshnessToken() string {
+	if x != nil {
+		return x.FreshnessToken
+	}
+	return ""
+}
+
 // Response of ListEvents.
 type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1351,11 +1409,609 @@ func (x *ListEventsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// What is asked about the present.
+type RealtimeQuestion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many minutes "now" is long, up to the present, from 1 to 30; default 5.
+	NowMinutes int32 `protobuf:"varint,1,opt,name=now_minutes,json=nowMinutes,proto3" json:"now_minutes,omitempty"`
+	// Minutes of the series, the one that has begun included, from 1 to 60; default
+	// 30.
+	SeriesMinutes int32 `protobuf:"varint,2,opt,name=series_minutes,json=seriesMinutes,proto3" json:"series_minutes,omitempty"`
+	// Entries of each list, from 1 to 100; default 10.
+	Limit int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Which events. Default: all but those of bots.
+	Filter *Filter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Whether events of crawlers and other bots count.
+	IncludeBots   bool `protobuf:"varint,5,opt,name=include_bots,json=includeBots,proto3" json:"include_bots,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RealtimeQuestion) Reset() {
+	*x = RealtimeQuestion{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RealtimeQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RealtimeQuestion) ProtoMessage() {}
+
+func (x *RealtimeQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RealtimeQuestion.ProtoReflect.Descriptor instead.
+func (*RealtimeQuestion) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RealtimeQuestion) GetNowMinutes() int32 {
+	if x != nil {
+		return x.NowMinutes
+	}
+	return 0
+}
+
+func (x *RealtimeQuestion) GetSeriesMinutes() int32 {
+	if x != nil {
+		return x.SeriesMinutes
+	}
+	return 0
+}
+
+func (x *RealtimeQuestion) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *RealtimeQuestion) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *RealtimeQuestion) GetIncludeBots() bool {
+	if x != nil {
+		return x.IncludeBots
+	}
+	return false
+}
+
+// Request of Realtime. Everything has a default.
+type RealtimeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is asked.
+	Question *RealtimeQuestion `protobuf:"bytes,1,opt,name=question,proto3" json:"question,omitempty"`
+	// A `freshness_token` of IngestService; see AggregateRequest.freshness_token.
+	FreshnessToken string `protobuf:"bytes,2,opt,name=freshness_token,json=freshnessToken,proto3" json:"freshness_token,omitempty"`
+	// Whether the numbers are computed anew even if the server has them already.
+	NoCache       bool `protobuf:"varint,3,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RealtimeRequest) Reset() {
+	*x = RealtimeRequest{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RealtimeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RealtimeRequest) ProtoMessage() {}
+
+func (x *RealtimeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RealtimeRequest.ProtoReflect.Descriptor instead.
+func (*RealtimeRequest) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RealtimeRequest) GetQuestion() *RealtimeQuestion {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+func (x *RealtimeRequest) GetFreshnessToken() string {
+	if x != nil {
+		return x.FreshnessToken
+	}
+	return ""
+}
+
+func (x *RealtimeRequest) GetNoCache() bool {
+	if x != nil {
+		return x.NoCache
+	}
+	return false
+}
+
+// Response of Realtime.
+type RealtimeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What happens now.
+	Snapshot *RealtimeSnapshot `protobuf:"bytes,1,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	// See AnswerMetadata.from_cache.
+	FromCache     bool `protobuf:"varint,2,opt,name=from_cache,json=fromCache,proto3" json:"from_cache,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RealtimeResponse) Reset() {
+	*x = RealtimeResponse{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RealtimeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RealtimeResponse) ProtoMessage() {}
+
+func (x *RealtimeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RealtimeResponse.ProtoReflect.Descriptor instead.
+func (*RealtimeResponse) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RealtimeResponse) GetSnapshot() *RealtimeSnapshot {
+	if x != nil {
+		return x.Snapshot
+	}
+	return nil
+}
+
+func (x *RealtimeResponse) GetFromCache() bool {
+	if x != nil {
+		return x.FromCache
+	}
+	return false
+}
+
+// What happens at one moment. All numbers are exact.
+type RealtimeSnapshot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The moment: events up to it count, exclusive.
+	AsOfTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=as_of_time,json=asOfTime,proto3" json:"as_of_time,omitempty"`
+	// Different visitors now.
+	Visitors int64 `protobuf:"varint,2,opt,name=visitors,proto3" json:"visitors,omitempty"`
+	// Page views now.
+	PageViews int64 `protobuf:"varint,3,opt,name=page_views,json=pageViews,proto3" json:"page_views,omitempty"`
+	// Events now.
+	Events int64 `protobuf:"varint,4,opt,name=events,proto3" json:"events,omitempty"`
+	// Every minute of the series, the oldest first; the last one has just begun.
+	Minutes []*RealtimeMinute `protobuf:"bytes,5,rep,name=minutes,proto3" json:"minutes,omitempty"`
+	// Different visitors of the whole series; who was there in two minutes counts
+	// once.
+	SeriesVisitors int64 `protobuf:"varint,6,opt,name=series_visitors,json=seriesVisitors,proto3" json:"series_visitors,omitempty"`
+	// Paths with the most visitors now, most first; those of the same number by
+	// text. So are the other lists. Events without a path are not in it.
+	Pages []*RealtimeEntry `protobuf:"bytes,7,rep,name=pages,proto3" json:"pages,omitempty"`
+	// Domains of referrers with the most visitors now, without direct visits.
+	Referrers []*RealtimeEntry `protobuf:"bytes,8,rep,name=referrers,proto3" json:"referrers,omitempty"`
+	// Countries with the most visitors now, as ISO 3166-1 alpha-2 codes, without
+	// those that are not known.
+	Countries     []*RealtimeEntry `protobuf:"bytes,9,rep,name=countries,proto3" json:"countries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RealtimeSnapshot) Reset() {
+	*x = RealtimeSnapshot{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RealtimeSnapshot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RealtimeSnapshot) ProtoMessage() {}
+
+func (x *RealtimeSnapshot) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RealtimeSnapshot.ProtoReflect.Descriptor instead.
+func (*RealtimeSnapshot) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RealtimeSnapshot) GetAsOfTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOfTime
+	}
+	return nil
+}
+
+func (x *RealtimeSnapshot) GetVisitors() int64 {
+	if x != nil {
+		return x.Visitors
+	}
+	return 0
+}
+
+func (x *RealtimeSnapshot) GetPageViews() int64 {
+	if x != nil {
+		return x.PageViews
+	}
+	return 0
+}
+
+func (x *RealtimeSnapshot) GetEvents() int64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *RealtimeSnapshot) GetMinutes() []*RealtimeMinute {
+	if x != nil {
+		return x.Minutes
+	}
+	return nil
+}
+
+func (x *RealtimeSnapshot) GetSeriesVisitors() int64 {
+	if x != nil {
+		return x.SeriesVisitors
+	}
+	return 0
+}
+
+func (x *RealtimeSnapshot) GetPages() []*RealtimeEntry {
+	if x != nil {
+		return x.Pages
+	}
+	return nil
+}
+
+func (x *RealtimeSnapshot) GetReferrers() []*RealtimeEntry {
+	if x != nil {
+		return x.Referrers
+	}
+	return nil
+}
+
+func (x *RealtimeSnapshot) GetCountries() []*RealtimeEntry {
+	if x != nil {
+		return x.Countries
+	}
+	return nil
+}
+
+// One minute.
+type RealtimeMinute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its start, a whole minute of UTC.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Different visitors.
+	Visitors int64 `protobuf:"varint,2,opt,name=visitors,proto3" json:"visitors,omitempty"`
+	// Page views.
+	PageViews int64 `protobuf:"varint,3,opt,name=page_views,json=pageViews,proto3" json:"page_views,omitempty"`
+	// Events.
+	Events        int64 `protobuf:"varint,4,opt,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RealtimeMinute) Reset() {
+	*x = RealtimeMinute{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RealtimeMinute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RealtimeMinute) ProtoMessage() {}
+
+func (x *RealtimeMinute) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RealtimeMinute.ProtoReflect.Descriptor instead.
+func (*RealtimeMinute) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RealtimeMinute) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *RealtimeMinute) GetVisitors() int64 {
+	if x != nil {
+		return x.Visitors
+	}
+	return 0
+}
+
+func (x *RealtimeMinute) GetPageViews() int64 {
+	if x != nil {
+		return x.PageViews
+	}
+	return 0
+}
+
+func (x *RealtimeMinute) GetEvents() int64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+// One value of a list.
+type RealtimeEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The path, domain or country.
+	Value string `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	// Different visitors now.
+	Visitors int64 `protobuf:"varint,2,opt,name=visitors,proto3" json:"visitors,omitempty"`
+	// Page views now.
+	PageViews int64 `protobuf:"varint,3,opt,name=page_views,json=pageViews,proto3" json:"page_views,omitempty"`
+	// Events now.
+	Events        int64 `protobuf:"varint,4,opt,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RealtimeEntry) Reset() {
+	*x = RealtimeEntry{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RealtimeEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RealtimeEntry) ProtoMessage() {}
+
+func (x *RealtimeEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RealtimeEntry.ProtoReflect.Descriptor instead.
+func (*RealtimeEntry) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RealtimeEntry) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *RealtimeEntry) GetVisitors() int64 {
+	if x != nil {
+		return x.Visitors
+	}
+	return 0
+}
+
+func (x *RealtimeEntry) GetPageViews() int64 {
+	if x != nil {
+		return x.PageViews
+	}
+	return 0
+}
+
+func (x *RealtimeEntry) GetEvents() int64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+// Request of WatchRealtime. Everything has a default.
+type WatchRealtimeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is watched.
+	Question *RealtimeQuestion `protobuf:"bytes,1,opt,name=question,proto3" json:"question,omitempty"`
+	// Time between two snapshots at least, from 1 to 60 seconds; default 1 second.
+	MinInterval *durationpb.Duration `protobuf:"bytes,2,opt,name=min_interval,json=minInterval,proto3" json:"min_interval,omitempty"`
+	// Time between two messages at most, from 1 to 60 seconds; default 15 seconds.
+	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,3,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
+	// The last `resume_token` of a call before. Default: begin with a snapshot.
+	ResumeToken   string `protobuf:"bytes,4,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRealtimeRequest) Reset() {
+	*x = WatchRealtimeRequest{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRealtimeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRealtimeRequest) ProtoMessage() {}
+
+func (x *WatchRealtimeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRealtimeRequest.ProtoReflect.Descriptor instead.
+func (*WatchRealtimeRequest) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *WatchRealtimeRequest) GetQuestion() *RealtimeQuestion {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+func (x *WatchRealtimeRequest) GetMinInterval() *durationpb.Duration {
+	if x != nil {
+		return x.MinInterval
+	}
+	return nil
+}
+
+func (x *WatchRealtimeRequest) GetHeartbeatInterval() *durationpb.Duration {
+	if x != nil {
+		return x.HeartbeatInterval
+	}
+	return nil
+}
+
+func (x *WatchRealtimeRequest) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+// A message of WatchRealtime.
+type WatchRealtimeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What happens now. Absent when nothing has changed since the last snapshot.
+	Snapshot *RealtimeSnapshot `protobuf:"bytes,1,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	// Opaque, at most 100 bytes: where to go on if the call ends. Works on every
+	// server of the same database.
+	ResumeToken   string `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRealtimeResponse) Reset() {
+	*x = WatchRealtimeResponse{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRealtimeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRealtimeResponse) ProtoMessage() {}
+
+func (x *WatchRealtimeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRealtimeResponse.ProtoReflect.Descriptor instead.
+func (*WatchRealtimeResponse) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *WatchRealtimeResponse) GetSnapshot() *RealtimeSnapshot {
+	if x != nil {
+		return x.Snapshot
+	}
+	return nil
+}
+
+func (x *WatchRealtimeResponse) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
 var File_tallymark_v1_query_service_proto protoreflect.FileDescriptor
 
 const file_tallymark_v1_query_service_proto_rawDesc = "" +
 	"\n" +
-	" tallymark/v1/query_service.proto\x12\ftallymark.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18tallymark/v1/event.proto\"\x94\x03\n" +
+	" tallymark/v1/query_service.proto\x12\ftallymark.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18tallymark/v1/event.proto\"\xd8\x03\n" +
 	"\x10AggregateRequest\x12-\n" +
 	"\x05range\x18\x01 \x01(\v2\x17.tallymark.v1.TimeRangeR\x05range\x12,\n" +
 	"\x06bucket\x18\x02 \x01(\x0e2\x14.tallymark.v1.BucketR\x06bucket\x12\x1e\n" +
@@ -1370,7 +2026,9 @@ const file_tallymark_v1_query_service_proto_rawDesc = "" +
 	"\x05limit\x18\t \x01(\x05R\x05limit\x12\x1b\n" +
 	"\tfill_gaps\x18\n" +
 	" \x01(\bR\bfillGaps\x12\x16\n" +
-	"\x06totals\x18\v \x01(\bR\x06totals\"\x9c\x01\n" +
+	"\x06totals\x18\v \x01(\bR\x06totals\x12'\n" +
+	"\x0ffreshness_token\x18\x1e \x01(\tR\x0efreshnessToken\x12\x19\n" +
+	"\bno_cache\x18\x1f \x01(\bR\anoCache\"\x9c\x01\n" +
 	"\tTimeRange\x12\x1c\n" +
 	"\brelative\x18\x01 \x01(\tH\x00R\brelative\x124\n" +
 	"\binterval\x18\x02 \x01(\v2\x16.tallymark.v1.IntervalH\x00R\binterval\x122\n" +
@@ -1413,7 +2071,7 @@ const file_tallymark_v1_query_service_proto_rawDesc = "" +
 	"\n" +
 	"dimensions\x18\x02 \x03(\tR\n" +
 	"dimensions\x12\x18\n" +
-	"\ametrics\x18\x03 \x03(\x01R\ametrics\"\xa1\x02\n" +
+	"\ametrics\x18\x03 \x03(\x01R\ametrics\"\xc0\x02\n" +
 	"\x0eAnswerMetadata\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1b\n" +
@@ -1421,11 +2079,14 @@ const file_tallymark_v1_query_service_proto_rawDesc = "" +
 	"\x06source\x18\x04 \x01(\tR\x06source\x12\x14\n" +
 	"\x05exact\x18\x05 \x01(\bR\x05exact\x12\x1b\n" +
 	"\trow_count\x18\x06 \x01(\x03R\browCount\x12C\n" +
-	"\x0fpartial_buckets\x18\a \x03(\v2\x1a.google.protobuf.TimestampR\x0epartialBuckets\",\n" +
+	"\x0fpartial_buckets\x18\a \x03(\v2\x1a.google.protobuf.TimestampR\x0epartialBuckets\x12\x1d\n" +
+	"\n" +
+	"from_cache\x18\x1e \x01(\bR\tfromCache\"U\n" +
 	"\x0fGetEventRequest\x12\x19\n" +
-	"\bevent_id\x18\x01 \x01(\tR\aeventId\"C\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12'\n" +
+	"\x0ffreshness_token\x18\x02 \x01(\tR\x0efreshnessToken\"C\n" +
 	"\x10GetEventResponse\x12/\n" +
-	"\x05event\x18\x01 \x01(\v2\x19.tallymark.v1.StoredEventR\x05event\"\xec\x01\n" +
+	"\x05event\x18\x01 \x01(\v2\x19.tallymark.v1.StoredEventR\x05event\"\x95\x02\n" +
 	"\x11ListEventsRequest\x12-\n" +
 	"\x05range\x18\x01 \x01(\v2\x17.tallymark.v1.TimeRangeR\x05range\x12,\n" +
 	"\x06filter\x18\x02 \x01(\v2\x14.tallymark.v1.FilterR\x06filter\x12!\n" +
@@ -1433,10 +2094,59 @@ const file_tallymark_v1_query_service_proto_rawDesc = "" +
 	"\ttime_zone\x18\x04 \x01(\tR\btimeZone\x12\x1b\n" +
 	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"o\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\x12'\n" +
+	"\x0ffreshness_token\x18\a \x01(\tR\x0efreshnessToken\"o\n" +
 	"\x12ListEventsResponse\x121\n" +
 	"\x06events\x18\x01 \x03(\v2\x19.tallymark.v1.StoredEventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\xd0\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc1\x01\n" +
+	"\x10RealtimeQuestion\x12\x1f\n" +
+	"\vnow_minutes\x18\x01 \x01(\x05R\n" +
+	"nowMinutes\x12%\n" +
+	"\x0eseries_minutes\x18\x02 \x01(\x05R\rseriesMinutes\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12,\n" +
+	"\x06filter\x18\x04 \x01(\v2\x14.tallymark.v1.FilterR\x06filter\x12!\n" +
+	"\finclude_bots\x18\x05 \x01(\bR\vincludeBots\"\x91\x01\n" +
+	"\x0fRealtimeRequest\x12:\n" +
+	"\bquestion\x18\x01 \x01(\v2\x1e.tallymark.v1.RealtimeQuestionR\bquestion\x12'\n" +
+	"\x0ffreshness_token\x18\x02 \x01(\tR\x0efreshnessToken\x12\x19\n" +
+	"\bno_cache\x18\x03 \x01(\bR\anoCache\"m\n" +
+	"\x10RealtimeResponse\x12:\n" +
+	"\bsnapshot\x18\x01 \x01(\v2\x1e.tallymark.v1.RealtimeSnapshotR\bsnapshot\x12\x1d\n" +
+	"\n" +
+	"from_cache\x18\x02 \x01(\bR\tfromCache\"\xa9\x03\n" +
+	"\x10RealtimeSnapshot\x128\n" +
+	"\n" +
+	"as_of_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\basOfTime\x12\x1a\n" +
+	"\bvisitors\x18\x02 \x01(\x03R\bvisitors\x12\x1d\n" +
+	"\n" +
+	"page_views\x18\x03 \x01(\x03R\tpageViews\x12\x16\n" +
+	"\x06events\x18\x04 \x01(\x03R\x06events\x126\n" +
+	"\aminutes\x18\x05 \x03(\v2\x1c.tallymark.v1.RealtimeMinuteR\aminutes\x12'\n" +
+	"\x0fseries_visitors\x18\x06 \x01(\x03R\x0eseriesVisitors\x121\n" +
+	"\x05pages\x18\a \x03(\v2\x1b.tallymark.v1.RealtimeEntryR\x05pages\x129\n" +
+	"\treferrers\x18\b \x03(\v2\x1b.tallymark.v1.RealtimeEntryR\treferrers\x129\n" +
+	"\tcountries\x18\t \x03(\v2\x1b.tallymark.v1.RealtimeEntryR\tcountries\"\x9e\x01\n" +
+	"\x0eRealtimeMinute\x129\n" +
+	"\n" +
+	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12\x1a\n" +
+	"\bvisitors\x18\x02 \x01(\x03R\bvisitors\x12\x1d\n" +
+	"\n" +
+	"page_views\x18\x03 \x01(\x03R\tpageViews\x12\x16\n" +
+	"\x06events\x18\x04 \x01(\x03R\x06events\"x\n" +
+	"\rRealtimeEntry\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\tR\x05value\x12\x1a\n" +
+	"\bvisitors\x18\x02 \x01(\x03R\bvisitors\x12\x1d\n" +
+	"\n" +
+	"page_views\x18\x03 \x01(\x03R\tpageViews\x12\x16\n" +
+	"\x06events\x18\x04 \x01(\x03R\x06events\"\xfd\x01\n" +
+	"\x14WatchRealtimeRequest\x12:\n" +
+	"\bquestion\x18\x01 \x01(\v2\x1e.tallymark.v1.RealtimeQuestionR\bquestion\x12<\n" +
+	"\fmin_interval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vminInterval\x12H\n" +
+	"\x12heartbeat_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12!\n" +
+	"\fresume_token\x18\x04 \x01(\tR\vresumeToken\"v\n" +
+	"\x15WatchRealtimeResponse\x12:\n" +
+	"\bsnapshot\x18\x01 \x01(\v2\x1e.tallymark.v1.RealtimeSnapshotR\bsnapshot\x12!\n" +
+	"\fresume_token\x18\x02 \x01(\tR\vresumeToken*\xd0\x01\n" +
 	"\x06Bucket\x12\x16\n" +
 	"\x12BUCKET_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rBUCKET_MINUTE\x10\x01\x12\x1a\n" +
@@ -1459,12 +2169,14 @@ const file_tallymark_v1_query_service_proto_rawDesc = "" +
 	"\x16OPERATOR_LESS_OR_EQUAL\x10\x06\x12\x19\n" +
 	"\x15OPERATOR_GREATER_THAN\x10\a\x12\x1d\n" +
 	"\x19OPERATOR_GREATER_OR_EQUAL\x10\b\x12\x16\n" +
-	"\x12OPERATOR_IS_ABSENT\x10\t2\xf8\x01\n" +
+	"\x12OPERATOR_IS_ABSENT\x10\t2\x9f\x03\n" +
 	"\fQueryService\x12L\n" +
 	"\tAggregate\x12\x1e.tallymark.v1.AggregateRequest\x1a\x1f.tallymark.v1.AggregateResponse\x12I\n" +
 	"\bGetEvent\x12\x1d.tallymark.v1.GetEventRequest\x1a\x1e.tallymark.v1.GetEventResponse\x12O\n" +
 	"\n" +
-	"ListEvents\x12\x1f.tallymark.v1.ListEventsRequest\x1a .tallymark.v1.ListEventsResponseBW\n" +
+	"ListEvents\x12\x1f.tallymark.v1.ListEventsRequest\x1a .tallymark.v1.ListEventsResponse\x12I\n" +
+	"\bRealtime\x12\x1d.tallymark.v1.RealtimeRequest\x1a\x1e.tallymark.v1.RealtimeResponse\x12Z\n" +
+	"\rWatchRealtime\x12\".tallymark.v1.WatchRealtimeRequest\x1a#.tallymark.v1.WatchRealtimeResponse0\x01BW\n" +
 	"\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3"
 
 var (
@@ -1480,7 +2192,7 @@ func file_tallymark_v1_query_service_proto_rawDescGZIP() []byte {
 }
 
 var file_tallymark_v1_query_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tallymark_v1_query_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_tallymark_v1_query_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_tallymark_v1_query_service_proto_goTypes = []any{
 	(Bucket)(0),                   // 0: tallymark.v1.Bucket
 	(Operator)(0),                 // 1: tallymark.v1.Operator
@@ -1499,8 +2211,17 @@ var file_tallymark_v1_query_service_proto_goTypes = []any{
 	(*GetEventResponse)(nil),      // 14: tallymark.v1.GetEventResponse
 	(*ListEventsRequest)(nil),     // 15: tallymark.v1.ListEventsRequest
 	(*ListEventsResponse)(nil),    // 16: tallymark.v1.ListEventsResponse
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*StoredEvent)(nil),           // 18: tallymark.v1.StoredEvent
+	(*RealtimeQuestion)(nil),      // 17: tallymark.v1.RealtimeQuestion
+	(*RealtimeRequest)(nil),       // 18: tallymark.v1.RealtimeRequest
+	(*RealtimeResponse)(nil),      // 19: tallymark.v1.RealtimeResponse
+	(*RealtimeSnapshot)(nil),      // 20: tallymark.v1.RealtimeSnapshot
+	(*RealtimeMinute)(nil),        // 21: tallymark.v1.RealtimeMinute
+	(*RealtimeEntry)(nil),         // 22: tallymark.v1.RealtimeEntry
+	(*WatchRealtimeRequest)(nil),  // 23: tallymark.v1.WatchRealtimeRequest
+	(*WatchRealtimeResponse)(nil), // 24: tallymark.v1.WatchRealtimeResponse
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*StoredEvent)(nil),           // 26: tallymark.v1.StoredEvent
+	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
 }
 var file_tallymark_v1_query_service_proto_depIdxs = []int32{
 	3,  // 0: tallymark.v1.AggregateRequest.range:type_name -> tallymark.v1.TimeRange
@@ -1509,8 +2230,8 @@ var file_tallymark_v1_query_service_proto_depIdxs = []int32{
 	9,  // 3: tallymark.v1.AggregateRequest.order_by:type_name -> tallymark.v1.OrderBy
 	4,  // 4: tallymark.v1.TimeRange.interval:type_name -> tallymark.v1.Interval
 	5,  // 5: tallymark.v1.TimeRange.dates:type_name -> tallymark.v1.DateInterval
-	17, // 6: tallymark.v1.Interval.since:type_name -> google.protobuf.Timestamp
-	17, // 7: tallymark.v1.Interval.until:type_name -> google.protobuf.Timestamp
+	25, // 6: tallymark.v1.Interval.since:type_name -> google.protobuf.Timestamp
+	25, // 7: tallymark.v1.Interval.until:type_name -> google.protobuf.Timestamp
 	8,  // 8: tallymark.v1.Filter.where:type_name -> tallymark.v1.Condition
 	7,  // 9: tallymark.v1.Filter.all:type_name -> tallymark.v1.FilterList
 	7,  // 10: tallymark.v1.Filter.any:type_name -> tallymark.v1.FilterList
@@ -1520,25 +2241,42 @@ var file_tallymark_v1_query_service_proto_depIdxs = []int32{
 	11, // 14: tallymark.v1.AggregateResponse.rows:type_name -> tallymark.v1.AggregateRow
 	11, // 15: tallymark.v1.AggregateResponse.totals:type_name -> tallymark.v1.AggregateRow
 	12, // 16: tallymark.v1.AggregateResponse.metadata:type_name -> tallymark.v1.AnswerMetadata
-	17, // 17: tallymark.v1.AggregateRow.bucket_start:type_name -> google.protobuf.Timestamp
-	17, // 18: tallymark.v1.AnswerMetadata.since:type_name -> google.protobuf.Timestamp
-	17, // 19: tallymark.v1.AnswerMetadata.until:type_name -> google.protobuf.Timestamp
-	17, // 20: tallymark.v1.AnswerMetadata.partial_buckets:type_name -> google.protobuf.Timestamp
-	18, // 21: tallymark.v1.GetEventResponse.event:type_name -> tallymark.v1.StoredEvent
+	25, // 17: tallymark.v1.AggregateRow.bucket_start:type_name -> google.protobuf.Timestamp
+	25, // 18: tallymark.v1.AnswerMetadata.since:type_name -> google.protobuf.Timestamp
+	25, // 19: tallymark.v1.AnswerMetadata.until:type_name -> google.protobuf.Timestamp
+	25, // 20: tallymark.v1.AnswerMetadata.partial_buckets:type_name -> google.protobuf.Timestamp
+	26, // 21: tallymark.v1.GetEventResponse.event:type_name -> tallymark.v1.StoredEvent
 	3,  // 22: tallymark.v1.ListEventsRequest.range:type_name -> tallymark.v1.TimeRange
 	6,  // 23: tallymark.v1.ListEventsRequest.filter:type_name -> tallymark.v1.Filter
-	18, // 24: tallymark.v1.ListEventsResponse.events:type_name -> tallymark.v1.StoredEvent
-	2,  // 25: tallymark.v1.QueryService.Aggregate:input_type -> tallymark.v1.AggregateRequest
-	13, // 26: tallymark.v1.QueryService.GetEvent:input_type -> tallymark.v1.GetEventRequest
-	15, // 27: tallymark.v1.QueryService.ListEvents:input_type -> tallymark.v1.ListEventsRequest
-	10, // 28: tallymark.v1.QueryService.Aggregate:output_type -> tallymark.v1.AggregateResponse
-	14, // 29: tallymark.v1.QueryService.GetEvent:output_type -> tallymark.v1.GetEventResponse
-	16, // 30: tallymark.v1.QueryService.ListEvents:output_type -> tallymark.v1.ListEventsResponse
-	28, // [28:31] is the sub-list for method output_type
-	25, // [25:28] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	26, // 24: tallymark.v1.ListEventsResponse.events:type_name -> tallymark.v1.StoredEvent
+	6,  // 25: tallymark.v1.RealtimeQuestion.filter:type_name -> tallymark.v1.Filter
+	17, // 26: tallymark.v1.RealtimeRequest.question:type_name -> tallymark.v1.RealtimeQuestion
+	20, // 27: tallymark.v1.RealtimeResponse.snapshot:type_name -> tallymark.v1.RealtimeSnapshot
+	25, // 28: tallymark.v1.RealtimeSnapshot.as_of_time:type_name -> google.protobuf.Timestamp
+	21, // 29: tallymark.v1.RealtimeSnapshot.minutes:type_name -> tallymark.v1.RealtimeMinute
+	22, // 30: tallymark.v1.RealtimeSnapshot.pages:type_name -> tallymark.v1.RealtimeEntry
+	22, // 31: tallymark.v1.RealtimeSnapshot.referrers:type_name -> tallymark.v1.RealtimeEntry
+	22, // 32: tallymark.v1.RealtimeSnapshot.countries:type_name -> tallymark.v1.RealtimeEntry
+	25, // 33: tallymark.v1.RealtimeMinute.start_time:type_name -> google.protobuf.Timestamp
+	17, // 34: tallymark.v1.WatchRealtimeRequest.question:type_name -> tallymark.v1.RealtimeQuestion
+	27, // 35: tallymark.v1.WatchRealtimeRequest.min_interval:type_name -> google.protobuf.Duration
+	27, // 36: tallymark.v1.WatchRealtimeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	20, // 37: tallymark.v1.WatchRealtimeResponse.snapshot:type_name -> tallymark.v1.RealtimeSnapshot
+	2,  // 38: tallymark.v1.QueryService.Aggregate:input_type -> tallymark.v1.AggregateRequest
+	13, // 39: tallymark.v1.QueryService.GetEvent:input_type -> tallymark.v1.GetEventRequest
+	15, // 40: tallymark.v1.QueryService.ListEvents:input_type -> tallymark.v1.ListEventsRequest
+	18, // 41: tallymark.v1.QueryService.Realtime:input_type -> tallymark.v1.RealtimeRequest
+	23, // 42: tallymark.v1.QueryService.WatchRealtime:input_type -> tallymark.v1.WatchRealtimeRequest
+	10, // 43: tallymark.v1.QueryService.Aggregate:output_type -> tallymark.v1.AggregateResponse
+	14, // 44: tallymark.v1.QueryService.GetEvent:output_type -> tallymark.v1.GetEventResponse
+	16, // 45: tallymark.v1.QueryService.ListEvents:output_type -> tallymark.v1.ListEventsResponse
+	19, // 46: tallymark.v1.QueryService.Realtime:output_type -> tallymark.v1.RealtimeResponse
+	24, // 47: tallymark.v1.QueryService.WatchRealtime:output_type -> tallymark.v1.WatchRealtimeResponse
+	43, // [43:48] is the sub-list for method output_type
+	38, // [38:43] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_tallymark_v1_query_service_proto_init() }
@@ -1564,7 +2302,7 @@ func file_tallymark_v1_query_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tallymark_v1_query_service_proto_rawDesc), len(file_tallymark_v1_query_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   15,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,9 +19,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	QueryService_Aggregate_FullMethodName  = "/tallymark.v1.QueryService/Aggregate"
-	QueryService_GetEvent_FullMethodName   = "/tallymark.v1.QueryService/GetEvent"
-	QueryService_ListEvents_FullMethodName = "/tallymark.v1.QueryService/ListEvents"
+	QueryService_Aggregate_FullMethodName     = "/tallymark.v1.QueryService/Aggregate"
+	QueryService_GetEvent_FullMethodName      = "/tallymark.v1.QueryService/GetEvent"
+	QueryService_ListEvents_FullMethodName    = "/tallymark.v1.QueryService/ListEvents"
+	QueryService_Realtime_FullMethodName      = "/tallymark.v1.QueryService/Realtime"
+	QueryService_WatchRealtime_FullMethodName = "/tallymark.v1.QueryService/WatchRealtime"
 )
 
 // QueryServiceClient is the client API for QueryService service.
@@ -42,6 +44,19 @@ type QueryServiceClient interface {
 	GetEvent(ctx context.Context, in *GetEventRequest, opts ...grpc.CallOption) (*GetEventResponse, error)
 	// Lists stored events, newest first, a page at a time.
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
+	// Says what happens now: visitors of the last minutes, minute by minute, with
+	// their pages, referrers and countries.
+	Realtime(ctx context.Context, in *RealtimeRequest, opts ...grpc.CallOption) (*RealtimeResponse, error)
+	// Sends what happens now: at once, and then whenever it changes.
+	//
+	// A message carries the whole snapshot; a client that reads slowly misses those
+	// in between, never the newest. In quiet times a message without a snapshot
+	// comes at least every heartbeat_interval. If the call ends, go on in a new one
+	// with the last resume_token: nothing older than that is sent, and no snapshot
+	// that is the same. A server that stops ends the call with UNAVAILABLE
+	// (SHUTTING_DOWN), one that has too many watchers refuses it with
+	// RESOURCE_EXHAUSTED (TOO_MANY_WATCHERS).
+	WatchRealtime(ctx context.Context, in *WatchRealtimeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRealtimeResponse], error)
 }
 
 type queryServiceClient struct {
@@ -82,6 +97,35 @@ func (c *queryServiceClient) ListEvents(ctx context.Context, in *ListEventsReque
 	return out, nil
 }
 
+func (c *queryServiceClient) Realtime(ctx context.Context, in *RealtimeRequest, opts ...grpc.CallOption) (*RealtimeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RealtimeResponse)
+	err := c.cc.Invoke(ctx, QueryService_Realtime_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryServiceClient) WatchRealtime(ctx context.Context, in *WatchRealtimeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRealtimeResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &QueryService_ServiceDesc.Streams[0], QueryService_WatchRealtime_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRealtimeRequest, WatchRealtimeResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QueryService_WatchRealtimeClient = grpc.ServerStreamingClient[WatchRealtimeResponse]
+
 // QueryServiceServer is the server API for QueryService service.
 // All implementations must embed UnimplementedQueryServiceServer
 // for forward compatibility.
@@ -100,6 +144,19 @@ type QueryServiceServer interface {
 	GetEvent(context.Context, *GetEventRequest) (*GetEventResponse, error)
 	// Lists stored events, newest first, a page at a time.
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
+	// Says what happens now: visitors of the last minutes, minute by minute, with
+	// their pages, referrers and countries.
+	Realtime(context.Context, *RealtimeRequest) (*RealtimeResponse, error)
+	// Sends what happens now: at once, and then whenever it changes.
+	//
+	// A message carries the whole snapshot; a client that reads slowly misses those
+	// in between, never the newest. In quiet times a message without a snapshot
+	// comes at least every heartbeat_interval. If the call ends, go on in a new one
+	// with the last resume_token: nothing older than that is sent, and no snapshot
+	// that is the same. A server that stops ends the call with UNAVAILABLE
+	// (SHUTTING_DOWN), one that has too many watchers refuses it with
+	// RESOURCE_EXHAUSTED (TOO_MANY_WATCHERS).
+	WatchRealtime(*WatchRealtimeRequest, grpc.ServerStreamingServer[WatchRealtimeResponse]) error
 	mustEmbedUnimplementedQueryServiceServer()
 }
 
@@ -118,6 +175,12 @@ func (UnimplementedQueryServiceServer) GetEvent(context.Context, *GetEventReques
 }
 func (UnimplementedQueryServiceServer) ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEvents not implemented")
+}
+func (UnimplementedQueryServiceServer) Realtime(context.Context, *RealtimeRequest) (*RealtimeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Realtime not implemented")
+}
+func (UnimplementedQueryServiceServer) WatchRealtime(*WatchRealtimeRequest, grpc.ServerStreamingServer[WatchRealtimeResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchRealtime not implemented")
 }
 func (UnimplementedQueryServiceServer) mustEmbedUnimplementedQueryServiceServer() {}
 func (UnimplementedQueryServiceServer) testEmbeddedByValue()                      {}
@@ -194,6 +257,35 @@ func _QueryService_ListEvents_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _QueryService_Realtime_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RealtimeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServiceServer).Realtime(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueryService_Realtime_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServiceServer).Realtime(ctx, req.(*RealtimeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _QueryService_WatchRealtime_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchRealtimeRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(QueryServiceServer).WatchRealtime(m, &grpc.GenericServerStream[WatchRealtimeRequest, WatchRealtimeResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QueryService_WatchRealtimeServer = grpc.ServerStreamingServer[WatchRealtimeResponse]
+
 // QueryService_ServiceDesc is the grpc.ServiceDesc for QueryService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -213,7 +305,17 @@ var QueryService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ListEvents",
 			Handler:    _QueryService_ListEvents_Handler,
 		},
+		{
+			MethodName: "Realtime",
+			Handler:    _QueryService_Realtime_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchRealtime",
+			Handler:       _QueryService_WatchRealtime_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "tallymark/v1/query_service.proto",
 }

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tallymark/v1/admin_service.proto.
  */
 export const file_tallymark_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWxseW1hcmsvdjEvYWRtaW5fc2VydmljZS5wcm90bxIMdGFsbHltYXJrLnYxIpYCCghQcm9wZXJ0eRIMCgRuYW1lGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIRCgl0aW1lX3pvbmUYAyABKAkSGwoOcmV0ZW50aW9uX2RheXMYBCABKAVIAIgBARIuCgtzZXNzaW9uX2dhcBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCglpcF9wb2xpY3kYBiABKA4yFi50YWxseW1hcmsudjEuSXBQb2xpY3kSFwoPYWxsb3dlZF9vcmlnaW5zGAcgAygJEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRCg9fcmV0ZW50aW9uX2RheXMiQQoVQ3JlYXRlUHJvcGVydHlSZXF1ZXN0EigKCHByb3BlcnR5GAEgASgLMhYudGFsbHltYXJrLnYxLlByb3BlcnR5IkIKFkNyZWF0ZVByb3BlcnR5UmVzcG9uc2USKAoIcHJvcGVydHkYASABKAsyFi50YWxseW1hcmsudjEuUHJvcGVydHkiIgoSR2V0UHJvcGVydHlSZXF1ZXN0EgwKBG5hbWUYASABKAkiPwoTR2V0UHJvcGVydHlSZXNwb25zZRIoCghwcm9wZXJ0eRgBIAEoCzIWLnRhbGx5bWFyay52MS5Qcm9wZXJ0eSI+ChVMaXN0UHJvcGVydGllc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiXQoWTGlzdFByb3BlcnRpZXNSZXNwb25zZRIqCgpwcm9wZXJ0aWVzGAEgAygLMhYudGFsbHltYXJrLnYxLlByb3BlcnR5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJyChVVcGRhdGVQcm9wZXJ0eVJlcXVlc3QSKAoIcHJvcGVydHkYASABKAsyFi50YWxseW1hcmsudjEuUHJvcGVydHkSLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIkIKFlVwZGF0ZVByb3BlcnR5UmVzcG9uc2USKAoIcHJvcGVydHkYASABKAsyFi50YWxseW1hcmsudjEuUHJvcGVydHkivQEKA0tleRIOCgZrZXlfaWQYASABKAkSIwoEa2luZBgCIAEoDjIVLnRhbGx5bWFyay52MS5LZXlLaW5kEhAKCHByb3BlcnR5GAMgASgJEg0KBWxhYmVsGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWAoQQ3JlYXRlS2V5UmVxdWVzdBIjCgRraW5kGAEgASgOMhUudGFsbHltYXJrLnYxLktleUtpbmQSEAoIcHJvcGVydHkYAiABKAkSDQoFbGFiZWwYAyABKAkiQwoRQ3JlYXRlS2V5UmVzcG9uc2USHgoDa2V5GAEgASgLMhEudGFsbHltYXJrLnYxLktleRIOCgZzZWNyZXQYAiABKAkiYwoPTGlzdEtleXNSZXF1ZXN0EhAKCHByb3BlcnR5GAEgASgJEhcKD2luY2x1ZGVfcmV2b2tlZBgCIAEoCBIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJMChBMaXN0S2V5c1Jlc3BvbnNlEh8KBGtleXMYASADKAsyES50YWxseW1hcmsudjEuS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIiChBSZXZva2VLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCSIzChFSZXZva2VLZXlSZXNwb25zZRIeCgNrZXkYASABKAsyES50YWxseW1hcmsudjEuS2V5IpkBCgpEZWFkTGV0dGVyEg4KBm51bWJlchgBIAEoAxIQCghwcm9wZXJ0eRgCIAEoCRIvCgtyZWZ1c2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAQgASgJEigKBWV2ZW50GAUgASgLMhkudGFsbHltYXJrLnYxLlN0b3JlZEV2ZW50IlEKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSEAoIcHJvcGVydHkYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiYgoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USLgoMZGVhZF9sZXR0ZXJzGAEgAygLMhgudGFsbHltYXJrLnYxLkRlYWRMZXR0ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkUKE0RlYWRMZXR0ZXJTZWxlY3Rpb24SEAoIcHJvcGVydHkYASABKAkSDwoHbnVtYmVycxgCIAMoAxILCgNhbGwYAyABKAgiUAoYUmVwbGF5RGVhZExldHRlcnNSZXF1ZXN0EjQKCXNlbGVjdGlvbhgBIAEoCzIhLnRhbGx5bWFyay52MS5EZWFkTGV0dGVyU2VsZWN0aW9uIi0KGVJlcGxheURlYWRMZXR0ZXJzUmVzcG9uc2USEAoIcmVwbGF5ZWQYASABKAMiTgoWRHJvcERlYWRMZXR0ZXJzUmVxdWVzdBI0CglzZWxlY3Rpb24YASABKAsyIS50YWxseW1hcmsudjEuRGVhZExldHRlclNlbGVjdGlvbiIqChdEcm9wRGVhZExldHRlcnNSZXNwb25zZRIPCgdkcm9wcGVkGAEgASgDKmUKCElwUG9saWN5EhkKFUlQX1BPTElDWV9VTlNQRUNJRklFRBAAEhYKEklQX1BPTElDWV9UUlVOQ0FURRABEhIKDklQX1BPTElDWV9EUk9QEAISEgoOSVBfUE9MSUNZX0tFRVAQAypeCgdLZXlLaW5kEhgKFEtFWV9LSU5EX1VOU1BFQ0lGSUVEEAASEgoOS0VZX0tJTkRfV1JJVEUQARIRCg1LRVlfS0lORF9SRUFEEAISEgoOS0VZX0tJTkRfQURNSU4QAzKGBwoMQWRtaW5TZXJ2aWNlElsKDkNyZWF0ZVByb3BlcnR5EiMudGFsbHltYXJrLnYxLkNyZWF0ZVByb3BlcnR5UmVxdWVzdBokLnRhbGx5bWFyay52MS5DcmVhdGVQcm9wZXJ0eVJlc3BvbnNlElIKC0dldFByb3BlcnR5EiAudGFsbHltYXJrLnYxLkdldFByb3BlcnR5UmVxdWVzdBohLnRhbGx5bWFyay52MS5HZXRQcm9wZXJ0eVJlc3BvbnNlElsKDkxpc3RQcm9wZXJ0aWVzEiMudGFsbHltYXJrLnYxLkxpc3RQcm9wZXJ0aWVzUmVxdWVzdBokLnRhbGx5bWFyay52MS5MaXN0UHJvcGVydGllc1Jlc3BvbnNlElsKDlVwZGF0ZVByb3BlcnR5EiMudGFsbHltYXJrLnYxLlVwZGF0ZVByb3BlcnR5UmVxdWVzdBokLnRhbGx5bWFyay52MS5VcGRhdGVQcm9wZXJ0eVJlc3BvbnNlEkwKCUNyZWF0ZUtleRIeLnRhbGx5bWFyay52MS5DcmVhdGVLZXlSZXF1ZXN0Gh8udGFsbHltYXJrLnYxLkNyZWF0ZUtleVJlc3BvbnNlEkkKCExpc3RLZXlzEh0udGFsbHltYXJrLnYxLkxpc3RLZXlzUmVxdWVzdBoeLnRhbGx5bWFyay52MS5MaXN0S2V5c1Jlc3BvbnNlEkwKCVJldm9rZUtleRIeLnRhbGx5bWFyay52MS5SZXZva2VLZXlSZXF1ZXN0Gh8udGFsbHltYXJrLnYxLlJldm9rZUtleVJlc3BvbnNlEl4KD0xpc3REZWFkTGV0dGVycxIkLnRhbGx5bWFyay52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0GiUudGFsbHltYXJrLnYxLkxpc3REZWFkTGV0dGVyc1Jlc3BvbnNlEmQKEVJlcGxheURlYWRMZXR0ZXJzEiYudGFsbHltYXJrLnYxLlJlcGxheURlYWRMZXR0ZXJzUmVxdWVzdBonLnRhbGx5bWFyay52MS5SZXBsYXlEZWFkTGV0dGVyc1Jlc3BvbnNlEl4KD0Ryb3BEZWFkTGV0dGVycxIkLnRhbGx5bWFyay52MS5Ecm9wRGVhZExldHRlcnNSZXF1ZXN0GiUudGFsbHltYXJrLnYxLkRyb3BEZWFkTGV0dGVyc1Jlc3BvbnNlQlcKD2lvLnRhbGx5bWFyay52MVABWkJnaXRodWIuY29tL3RhbGx5bWFyay90YWxseW1hcmsvY2xpZW50cy9nby90YWxseW1hcmsvdjE7dGFsbHltYXJrdjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_tallymark_v1_event]);
+  fileDesc("CiB0YWxseW1hcmsvdjEvYWRtaW5fc2VydmljZS5wcm90bxIMdGFsbHltYXJrLnYxIpYCCghQcm9wZXJ0eRIMCgRuYW1lGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIRCgl0aW1lX3pvbmUYAyABKAkSGwoOcmV0ZW50aW9uX2RheXMYBCABKAVIAIgBARIuCgtzZXNzaW9uX2dhcBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCglpcF9wb2xpY3kYBiABKA4yFi50YWxseW1hcmsudjEuSXBQb2xpY3kSFwoPYWxsb3dlZF9vcmlnaW5zGAcgAygJEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRCg9fcmV0ZW50aW9uX2RheXMiQQoVQ3JlYXRlUHJvcGVydHlSZXF1ZXN0EigKCHByb3BlcnR5GAEgASgLMhYudGFsbHltYXJrLnYxLlByb3BlcnR5IkIKFkNyZWF0ZVByb3BlcnR5UmVzcG9uc2USKAoIcHJvcGVydHkYASABKAsyFi50YWxseW1hcmsudjEuUHJvcGVydHkiIgoSR2V0UHJvcGVydHlSZXF1ZXN0EgwKBG5hbWUYASABKAkiPwoTR2V0UHJvcGVydHlSZXNwb25zZRIoCghwcm9wZXJ0eRgBIAEoCzIWLnRhbGx5bWFyay52MS5Qcm9wZXJ0eSI+ChVMaXN0UHJvcGVydGllc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiXQoWTGlzdFByb3BlcnRpZXNSZXNwb25zZRIqCgpwcm9wZXJ0aWVzGAEgAygLMhYudGFsbHltYXJrLnYxLlByb3BlcnR5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJyChVVcGRhdGVQcm9wZXJ0eVJlcXVlc3QSKAoIcHJvcGVydHkYASABKAsyFi50YWxseW1hcmsudjEuUHJvcGVydHkSLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIkIKFlVwZGF0ZVByb3BlcnR5UmVzcG9uc2USKAoIcHJvcGVydHkYASABKAsyFi50YWxseW1hcmsudjEuUHJvcGVydHkivQEKA0tleRIOCgZrZXlfaWQYASABKAkSIwoEa2luZBgCIAEoDjIVLnRhbGx5bWFyay52MS5LZXlLaW5kEhAKCHByb3BlcnR5GAMgASgJEg0KBWxhYmVsGAQgASgJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXZva2VfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWAoQQ3JlYXRlS2V5UmVxdWVzdBIjCgRraW5kGAEgASgOMhUudGFsbHltYXJrLnYxLktleUtpbmQSEAoIcHJvcGVydHkYAiABKAkSDQoFbGFiZWwYAyABKAkiQwoRQ3JlYXRlS2V5UmVzcG9uc2USHgoDa2V5GAEgASgLMhEudGFsbHltYXJrLnYxLktleRIOCgZzZWNyZXQYAiABKAkiYwoPTGlzdEtleXNSZXF1ZXN0EhAKCHByb3BlcnR5GAEgASgJEhcKD2luY2x1ZGVfcmV2b2tlZBgCIAEoCBIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJMChBMaXN0S2V5c1Jlc3BvbnNlEh8KBGtleXMYASADKAsyES50YWxseW1hcmsudjEuS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIiChBSZXZva2VLZXlSZXF1ZXN0Eg4KBmtleV9pZBgBIAEoCSIzChFSZXZva2VLZXlSZXNwb25zZRIeCgNrZXkYASABKAsyES50YWxseW1hcmsudjEuS2V5IpkBCgpEZWFkTGV0dGVyEg4KBm51bWJlchgBIAEoAxIQCghwcm9wZXJ0eRgCIAEoCRIvCgtyZWZ1c2VfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAQgASgJEigKBWV2ZW50GAUgASgLMhkudGFsbHltYXJrLnYxLlN0b3JlZEV2ZW50IlEKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSEAoIcHJvcGVydHkYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiYgoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USLgoMZGVhZF9sZXR0ZXJzGAEgAygLMhgudGFsbHltYXJrLnYxLkRlYWRMZXR0ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkUKE0RlYWRMZXR0ZXJTZWxlY3Rpb24SEAoIcHJvcGVydHkYASABKAkSDwoHbnVtYmVycxgCIAMoAxILCgNhbGwYAyABKAgiUAoYUmVwbGF5RGVhZExldHRlcnNSZXF1ZXN0EjQKCXNlbGVjdGlvbhgBIAEoCzIhLnRhbGx5bWFyay52MS5EZWFkTGV0dGVyU2VsZWN0aW9uIi0KGVJlcGxheURlYWRMZXR0ZXJzUmVzcG9uc2USEAoIcmVwbGF5ZWQYASABKAMiTgoWRHJvcERlYWRMZXR0ZXJzUmVxdWVzdBI0CglzZWxlY3Rpb24YASABKAsyIS50YWxseW1hcmsudjEuRGVhZExldHRlclNlbGVjdGlvbiIqChdEcm9wRGVhZExldHRlcnNSZXNwb25zZRIPCgdkcm9wcGVkGAEgASgDIqkBCg5Qcm9wZXJ0eVJvbGx1cBIMCgRuYW1lGAEgASgJEhIKCmRpbWVuc2lvbnMYAiADKAkSEAoIYnVpbHRfaW4YAyABKAgSEAoIcHJvZ3Jlc3MYBCABKAESMQoNY292ZXJlZF9zaW5jZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYnl0ZXMYBiABKAMSDwoHZmFpbHVyZRgHIAEoCSJVChNDcmVhdGVSb2xsdXBSZXF1ZXN0EhAKCHByb3BlcnR5GAEgASgJEiwKBnJvbGx1cBgCIAEoCzIcLnRhbGx5bWFyay52MS5Qcm9wZXJ0eVJvbGx1cCJEChRDcmVhdGVSb2xsdXBSZXNwb25zZRIsCgZyb2xsdXAYASABKAsyHC50YWxseW1hcmsudjEuUHJvcGVydHlSb2xsdXAiJgoSTGlzdFJvbGx1cHNSZXF1ZXN0EhAKCHByb3BlcnR5GAEgASgJIkQKE0xpc3RSb2xsdXBzUmVzcG9uc2USLQoHcm9sbHVwcxgBIAMoCzIcLnRhbGx5bWFyay52MS5Qcm9wZXJ0eVJvbGx1cCI1ChNEZWxldGVSb2xsdXBSZXF1ZXN0EhAKCHByb3BlcnR5GAEgASgJEgwKBG5hbWUYAiABKAkiFgoURGVsZXRlUm9sbHVwUmVzcG9uc2UqZQoISXBQb2xpY3kSGQoVSVBfUE9MSUNZX1VOU1BFQ0lGSUVEEAASFgoSSVBfUE9MSUNZX1RSVU5DQVRFEAESEgoOSVBfUE9MSUNZX0RST1AQAhISCg5JUF9QT0xJQ1lfS0VFUBADKl4KB0tleUtpbmQSGAoUS0VZX0tJTkRfVU5TUEVDSUZJRUQQABISCg5LRVlfS0lORF9XUklURRABEhEKDUtFWV9LSU5EX1JFQUQQAhISCg5LRVlfS0lORF9BRE1JThADMogJCgxBZG1pblNlcnZpY2USWwoOQ3JlYXRlUHJvcGVydHkSIy50YWxseW1hcmsudjEuQ3JlYXRlUHJvcGVydHlSZXF1ZXN0GiQudGFsbHltYXJrLnYxLkNyZWF0ZVByb3BlcnR5UmVzcG9uc2USUgoLR2V0UHJvcGVydHkSIC50YWxseW1hcmsudjEuR2V0UHJvcGVydHlSZXF1ZXN0GiEudGFsbHltYXJrLnYxLkdldFByb3BlcnR5UmVzcG9uc2USWwoOTGlzdFByb3BlcnRpZXMSIy50YWxseW1hcmsudjEuTGlzdFByb3BlcnRpZXNSZXF1ZXN0GiQudGFsbHltYXJrLnYxLkxpc3RQcm9wZXJ0aWVzUmVzcG9uc2USWwoOVXBkYXRlUHJvcGVydHkSIy50YWxseW1hcmsudjEuVXBkYXRlUHJvcGVydHlSZXF1ZXN0GiQudGFsbHltYXJrLnYxLlVwZGF0ZVByb3BlcnR5UmVzcG9uc2USTAoJQ3JlYXRlS2V5Eh4udGFsbHltYXJrLnYxLkNyZWF0ZUtleVJlcXVlc3QaHy50YWxseW1hcmsudjEuQ3JlYXRlS2V5UmVzcG9uc2USSQoITGlzdEtleXMSHS50YWxseW1hcmsudjEuTGlzdEtleXNSZXF1ZXN0Gh4udGFsbHltYXJrLnYxLkxpc3RLZXlzUmVzcG9uc2USTAoJUmV2b2tlS2V5Eh4udGFsbHltYXJrLnYxLlJldm9rZUtleVJlcXVlc3QaHy50YWxseW1hcmsudjEuUmV2b2tlS2V5UmVzcG9uc2USXgoPTGlzdERlYWRMZXR0ZXJzEiQudGFsbHltYXJrLnYxLkxpc3REZWFkTGV0dGVyc1JlcXVlc3QaJS50YWxseW1hcmsudjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USZAoRUmVwbGF5RGVhZExldHRlcnMSJi50YWxseW1hcmsudjEuUmVwbGF5RGVhZExldHRlcnNSZXF1ZXN0GicudGFsbHltYXJrLnYxLlJlcGxheURlYWRMZXR0ZXJzUmVzcG9uc2USXgoPRHJvcERlYWRMZXR0ZXJzEiQudGFsbHltYXJrLnYxLkRyb3BEZWFkTGV0dGVyc1JlcXVlc3QaJS50YWxseW1hcmsudjEuRHJvcERlYWRMZXR0ZXJzUmVzcG9uc2USVQoMQ3JlYXRlUm9sbHVwEiEudGFsbHltYXJrLnYxLkNyZWF0ZVJvbGx1cFJlcXVlc3QaIi50YWxseW1hcmsudjEuQ3JlYXRlUm9sbHVwUmVzcG9uc2USUgoLTGlzdFJvbGx1cHMSIC50YWxseW1hcmsudjEuTGlzdFJvbGx1cHNSZXF1ZXN0GiEudGFsbHltYXJrLnYxLkxpc3RSb2xsdXBzUmVzcG9uc2USVQoMRGVsZXRlUm9sbHVwEiEudGFsbHltYXJrLnYxLkRlbGV0ZVJvbGx1cFJlcXVlc3QaIi50YWxseW1hcmsudjEuRGVsZXRlUm9sbHVwUmVzcG9uc2VCVwoPaW8udGFsbHltYXJrLnYxUAFaQmdpdGh1Yi5jb20vdGFsbHltYXJrL3RhbGx5bWFyay9jbGllbnRzL2dvL3RhbGx5bWFyay92MTt0YWxseW1hcmt2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_tallymark_v1_event]);
 
 /**
  * One site or product, with events, visitors and keys of its own.
@@ -752,6 +752,207 @@ export const DropDeadLettersResponseSchema: GenMessage<DropDeadLettersResponse> 
   messageDesc(file_tallymark_v1_admin_service, 23);
 
 /**
+ * A rollup of a property, and how far it is.
+ *
+ * @generated from message tallymark.v1.PropertyRollup
+ */
+export type PropertyRollup = Message<"tallymark.v1.PropertyRollup"> & {
+  /**
+   * Its name: 1 to 64 of a-z, 0-9, - and _, the first a letter or digit.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Its dimensions, 1 to 6 of AggregateRequest.dimensions without `visitor_id`,
+   * `user_id`, `session_id` and `ip_address`, which are nearly one an event.
+   * Whether a bot sent the event is kept apart in every rollup. Only values of
+   * properties of at most 1,000 bytes can be counted: a longer one is a failure.
+   *
+   * @generated from field: repeated string dimensions = 2;
+   */
+  dimensions: string[];
+
+  /**
+   * Whether every property has it. Output only.
+   *
+   * @generated from field: bool built_in = 3;
+   */
+  builtIn: boolean;
+
+  /**
+   * How much of the time that the property has events of it covers, from 0 to 1. At
+   * 1 it has every event. Output only.
+   *
+   * @generated from field: double progress = 4;
+   */
+  progress: number;
+
+  /**
+   * Since when it has every event; absent while it has none. Output only.
+   *
+   * @generated from field: google.protobuf.Timestamp covered_since = 5;
+   */
+  coveredSince?: Timestamp | undefined;
+
+  /**
+   * Bytes that it takes in the database. Output only.
+   *
+   * @generated from field: int64 bytes = 6;
+   */
+  bytes: bigint;
+
+  /**
+   * Why it is not kept, if so: drop it, and declare another. Output only.
+   *
+   * @generated from field: string failure = 7;
+   */
+  failure: string;
+};
+
+/**
+ * Describes the message tallymark.v1.PropertyRollup.
+ * Use `create(PropertyRollupSchema)` to create a new message.
+ */
+export const PropertyRollupSchema: GenMessage<PropertyRollup> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 24);
+
+/**
+ * Request of CreateRollup.
+ *
+ * @generated from message tallymark.v1.CreateRollupRequest
+ */
+export type CreateRollupRequest = Message<"tallymark.v1.CreateRollupRequest"> & {
+  /**
+   * Name of the property. Default: that of the key.
+   *
+   * @generated from field: string property = 1;
+   */
+  property: string;
+
+  /**
+   * Name and dimensions. At most 32 rollups can be declared for a property.
+   *
+   * @generated from field: tallymark.v1.PropertyRollup rollup = 2;
+   */
+  rollup?: PropertyRollup | undefined;
+};
+
+/**
+ * Describes the message tallymark.v1.CreateRollupRequest.
+ * Use `create(CreateRollupRequestSchema)` to create a new message.
+ */
+export const CreateRollupRequestSchema: GenMessage<CreateRollupRequest> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 25);
+
+/**
+ * Response of CreateRollup.
+ *
+ * @generated from message tallymark.v1.CreateRollupResponse
+ */
+export type CreateRollupResponse = Message<"tallymark.v1.CreateRollupResponse"> & {
+  /**
+   * The rollup.
+   *
+   * @generated from field: tallymark.v1.PropertyRollup rollup = 1;
+   */
+  rollup?: PropertyRollup | undefined;
+};
+
+/**
+ * Describes the message tallymark.v1.CreateRollupResponse.
+ * Use `create(CreateRollupResponseSchema)` to create a new message.
+ */
+export const CreateRollupResponseSchema: GenMessage<CreateRollupResponse> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 26);
+
+/**
+ * Request of ListRollups.
+ *
+ * @generated from message tallymark.v1.ListRollupsRequest
+ */
+export type ListRollupsRequest = Message<"tallymark.v1.ListRollupsRequest"> & {
+  /**
+   * Name of the property. Default: that of the key.
+   *
+   * @generated from field: string property = 1;
+   */
+  property: string;
+};
+
+/**
+ * Describes the message tallymark.v1.ListRollupsRequest.
+ * Use `create(ListRollupsRequestSchema)` to create a new message.
+ */
+export const ListRollupsRequestSchema: GenMessage<ListRollupsRequest> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 27);
+
+/**
+ * Response of ListRollups.
+ *
+ * @generated from message tallymark.v1.ListRollupsResponse
+ */
+export type ListRollupsResponse = Message<"tallymark.v1.ListRollupsResponse"> & {
+  /**
+   * The rollups.
+   *
+   * @generated from field: repeated tallymark.v1.PropertyRollup rollups = 1;
+   */
+  rollups: PropertyRollup[];
+};
+
+/**
+ * Describes the message tallymark.v1.ListRollupsResponse.
+ * Use `create(ListRollupsResponseSchema)` to create a new message.
+ */
+export const ListRollupsResponseSchema: GenMessage<ListRollupsResponse> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 28);
+
+/**
+ * Request of DeleteRollup.
+ *
+ * @generated from message tallymark.v1.DeleteRollupRequest
+ */
+export type DeleteRollupRequest = Message<"tallymark.v1.DeleteRollupRequest"> & {
+  /**
+   * Name of the property. Default: that of the key.
+   *
+   * @generated from field: string property = 1;
+   */
+  property: string;
+
+  /**
+   * Name of the rollup.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message tallymark.v1.DeleteRollupRequest.
+ * Use `create(DeleteRollupRequestSchema)` to create a new message.
+ */
+export const DeleteRollupRequestSchema: GenMessage<DeleteRollupRequest> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 29);
+
+/**
+ * Response of DeleteRollup.
+ *
+ * @generated from message tallymark.v1.DeleteRollupResponse
+ */
+export type DeleteRollupResponse = Message<"tallymark.v1.DeleteRollupResponse"> & {
+};
+
+/**
+ * Describes the message tallymark.v1.DeleteRollupResponse.
+ * Use `create(DeleteRollupResponseSchema)` to create a new message.
+ */
+export const DeleteRollupResponseSchema: GenMessage<DeleteRollupResponse> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_admin_service, 30);
+
+/**
  * What is done with the address of a visitor after its country was looked up.
  *
  * @generated from enum tallymark.v1.IpPolicy
@@ -952,6 +1153,42 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof DropDeadLettersRequestSchema;
     output: typeof DropDeadLettersResponseSchema;
+  },
+  /**
+   * Declares a rollup of a property: events counted ahead of the questions, by some
+   * dimensions. Questions that these dimensions, or some of them, can answer are
+   * answered from it as soon as it reaches back far enough; it is built in the
+   * background, from the newest day to the oldest. ALREADY_EXISTS when the property
+   * has one of that name, or of the same dimensions.
+   *
+   * @generated from rpc tallymark.v1.AdminService.CreateRollup
+   */
+  createRollup: {
+    methodKind: "unary";
+    input: typeof CreateRollupRequestSchema;
+    output: typeof CreateRollupResponseSchema;
+  },
+  /**
+   * Lists the rollups of a property: those that every property has, then those that
+   * were declared, in the order in which they were.
+   *
+   * @generated from rpc tallymark.v1.AdminService.ListRollups
+   */
+  listRollups: {
+    methodKind: "unary";
+    input: typeof ListRollupsRequestSchema;
+    output: typeof ListRollupsResponseSchema;
+  },
+  /**
+   * Drops a declared rollup. Its questions are answered from the events again.
+   * NOT_FOUND when the property has none of that name.
+   *
+   * @generated from rpc tallymark.v1.AdminService.DeleteRollup
+   */
+  deleteRollup: {
+    methodKind: "unary";
+    input: typeof DeleteRollupRequestSchema;
+    output: typeof DeleteRollupResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_tallymark_v1_admin_service, 0);

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tallymark/v1/ingest_service.proto.
  */
 export const file_tallymark_v1_ingest_service: GenFile = /*@__PURE__*/
-  fileDesc("CiF0YWxseW1hcmsvdjEvaW5nZXN0X3NlcnZpY2UucHJvdG8SDHRhbGx5bWFyay52MSJwChJJbmdlc3RFdmVudFJlcXVlc3QSIgoFZXZlbnQYASABKAsyEy50YWxseW1hcmsudjEuRXZlbnQSNgoPYWNrbm93bGVkZ2VtZW50GAIgASgOMh0udGFsbHltYXJrLnYxLkFja25vd2xlZGdlbWVudCJAChNJbmdlc3RFdmVudFJlc3BvbnNlEikKBnJlc3VsdBgBIAEoCzIZLnRhbGx5bWFyay52MS5FdmVudFJlc3VsdCJyChNTdHJlYW1FdmVudHNSZXF1ZXN0EiMKBmV2ZW50cxgBIAMoCzITLnRhbGx5bWFyay52MS5FdmVudBI2Cg9hY2tub3dsZWRnZW1lbnQYAiABKA4yHS50YWxseW1hcmsudjEuQWNrbm93bGVkZ2VtZW50IrcBChRTdHJlYW1FdmVudHNSZXNwb25zZRIQCghyZWNlaXZlZBgBIAEoBBIQCghhY2NlcHRlZBgCIAEoBBISCgpkdXBsaWNhdGVzGAMgASgEEhAKCHJlamVjdGVkGAQgASgEEg0KBXJldHJ5GAUgASgEEiwKCGZhaWx1cmVzGAYgAygLMhoudGFsbHltYXJrLnYxLkV2ZW50RmFpbHVyZRIYChBmYWlsdXJlc19vbWl0dGVkGAcgASgEIkgKDEV2ZW50RmFpbHVyZRINCgVpbmRleBgBIAEoBBIpCgZyZXN1bHQYAiABKAsyGS50YWxseW1hcmsudjEuRXZlbnRSZXN1bHQihAEKEVBpcGVFdmVudHNSZXF1ZXN0EiMKBmV2ZW50cxgBIAMoCzITLnRhbGx5bWFyay52MS5FdmVudBI2Cg9hY2tub3dsZWRnZW1lbnQYAiABKA4yHS50YWxseW1hcmsudjEuQWNrbm93bGVkZ2VtZW50EhIKCm1lc3NhZ2VfaWQYAyABKAQinQEKElBpcGVFdmVudHNSZXNwb25zZRISCgptZXNzYWdlX2lkGAEgASgEEhAKCGFjY2VwdGVkGAIgASgNEhIKCmR1cGxpY2F0ZXMYAyABKA0SEAoIcmVqZWN0ZWQYBCABKA0SDQoFcmV0cnkYBSABKA0SLAoIZmFpbHVyZXMYBiADKAsyGi50YWxseW1hcmsudjEuRXZlbnRGYWlsdXJlKm0KD0Fja25vd2xlZGdlbWVudBIfChtBQ0tOT1dMRURHRU1FTlRfVU5TUEVDSUZJRUQQABIaChZBQ0tOT1dMRURHRU1FTlRfTE9HR0VEEAESHQoZQUNLTk9XTEVER0VNRU5UX0NPTU1JVFRFRBACMpECCg1Jbmdlc3RTZXJ2aWNlElIKC0luZ2VzdEV2ZW50EiAudGFsbHltYXJrLnYxLkluZ2VzdEV2ZW50UmVxdWVzdBohLnRhbGx5bWFyay52MS5Jbmdlc3RFdmVudFJlc3BvbnNlElcKDFN0cmVhbUV2ZW50cxIhLnRhbGx5bWFyay52MS5TdHJlYW1FdmVudHNSZXF1ZXN0GiIudGFsbHltYXJrLnYxLlN0cmVhbUV2ZW50c1Jlc3BvbnNlKAESUwoKUGlwZUV2ZW50cxIfLnRhbGx5bWFyay52MS5QaXBlRXZlbnRzUmVxdWVzdBogLnRhbGx5bWFyay52MS5QaXBlRXZlbnRzUmVzcG9uc2UoATABQlcKD2lvLnRhbGx5bWFyay52MVABWkJnaXRodWIuY29tL3RhbGx5bWFyay90YWxseW1hcmsvY2xpZW50cy9nby90YWxseW1hcmsvdjE7dGFsbHltYXJrdjFiBnByb3RvMw", [file_tallymark_v1_event]);
+  fileDesc("CiF0YWxseW1hcmsvdjEvaW5nZXN0X3NlcnZpY2UucHJvdG8SDHRhbGx5bWFyay52MSJwChJJbmdlc3RFdmVudFJlcXVlc3QSIgoFZXZlbnQYASABKAsyEy50YWxseW1hcmsudjEuRXZlbnQSNgoPYWNrbm93bGVkZ2VtZW50GAIgASgOMh0udGFsbHltYXJrLnYxLkFja25vd2xlZGdlbWVudCJZChNJbmdlc3RFdmVudFJlc3BvbnNlEikKBnJlc3VsdBgBIAEoCzIZLnRhbGx5bWFyay52MS5FdmVudFJlc3VsdBIXCg9mcmVzaG5lc3NfdG9rZW4YAiABKAkicgoTU3RyZWFtRXZlbnRzUmVxdWVzdBIjCgZldmVudHMYASADKAsyEy50YWxseW1hcmsudjEuRXZlbnQSNgoPYWNrbm93bGVkZ2VtZW50GAIgASgOMh0udGFsbHltYXJrLnYxLkFja25vd2xlZGdlbWVudCLQAQoUU3RyZWFtRXZlbnRzUmVzcG9uc2USEAoIcmVjZWl2ZWQYASABKAQSEAoIYWNjZXB0ZWQYAiABKAQSEgoKZHVwbGljYXRlcxgDIAEoBBIQCghyZWplY3RlZBgEIAEoBBINCgVyZXRyeRgFIAEoBBIsCghmYWlsdXJlcxgGIAMoCzIaLnRhbGx5bWFyay52MS5FdmVudEZhaWx1cmUSGAoQZmFpbHVyZXNfb21pdHRlZBgHIAEoBBIXCg9mcmVzaG5lc3NfdG9rZW4YCCABKAkiSAoMRXZlbnRGYWlsdXJlEg0KBWluZGV4GAEgASgEEikKBnJlc3VsdBgCIAEoCzIZLnRhbGx5bWFyay52MS5FdmVudFJlc3VsdCKEAQoRUGlwZUV2ZW50c1JlcXVlc3QSIwoGZXZlbnRzGAEgAygLMhMudGFsbHltYXJrLnYxLkV2ZW50EjYKD2Fja25vd2xlZGdlbWVudBgCIAEoDjIdLnRhbGx5bWFyay52MS5BY2tub3dsZWRnZW1lbnQSEgoKbWVzc2FnZV9pZBgDIAEoBCK2AQoSUGlwZUV2ZW50c1Jlc3BvbnNlEhIKCm1lc3NhZ2VfaWQYASABKAQSEAoIYWNjZXB0ZWQYAiABKA0SEgoKZHVwbGljYXRlcxgDIAEoDRIQCghyZWplY3RlZBgEIAEoDRINCgVyZXRyeRgFIAEoDRIsCghmYWlsdXJlcxgGIAMoCzIaLnRhbGx5bWFyay52MS5FdmVudEZhaWx1cmUSFwoPZnJlc2huZXNzX3Rva2VuGAcgASgJKm0KD0Fja25vd2xlZGdlbWVudBIfChtBQ0tOT1dMRURHRU1FTlRfVU5TUEVDSUZJRUQQABIaChZBQ0tOT1dMRURHRU1FTlRfTE9HR0VEEAESHQoZQUNLTk9XTEVER0VNRU5UX0NPTU1JVFRFRBACMpECCg1Jbmdlc3RTZXJ2aWNlElIKC0luZ2VzdEV2ZW50EiAudGFsbHltYXJrLnYxLkluZ2VzdEV2ZW50UmVxdWVzdBohLnRhbGx5bWFyay52MS5Jbmdlc3RFdmVudFJlc3BvbnNlElcKDFN0cmVhbUV2ZW50cxIhLnRhbGx5bWFyay52MS5TdHJlYW1FdmVudHNSZXF1ZXN0GiIudGFsbHltYXJrLnYxLlN0cmVhbUV2ZW50c1Jlc3BvbnNlKAESUwoKUGlwZUV2ZW50cxIfLnRhbGx5bWFyay52MS5QaXBlRXZlbnRzUmVxdWVzdBogLnRhbGx5bWFyay52MS5QaXBlRXZlbnRzUmVzcG9uc2UoATABQlcKD2lvLnRhbGx5bWFyay52MVABWkJnaXRodWIuY29tL3RhbGx5bWFyay90YWxseW1hcmsvY2xpZW50cy9nby90YWxseW1hcmsvdjE7dGFsbHltYXJrdjFiBnByb3RvMw", [file_tallymark_v1_event]);
 
 /**
  * Request of IngestEvent.
@@ -54,6 +54,15 @@ export type IngestEventResponse = Message<"tallymark.v1.IngestEventResponse"> & 
    * @generated from field: tallymark.v1.EventResult result = 1;
    */
   result?: EventResult | undefined;
+
+  /**
+   * Opaque, at most 100 bytes: given to a question of the same property as its
+   * `freshness_token`, the answer counts the event. Works
+   * on every server of the same database.
+   *
+   * @generated from field: string freshness_token = 2;
+   */
+  freshnessToken: string;
 };
 
 /**
@@ -150,6 +159,15 @@ export type StreamEventsResponse = Message<"tallymark.v1.StreamEventsResponse"> 
    * @generated from field: uint64 failures_omitted = 7;
    */
   failuresOmitted: bigint;
+
+  /**
+   * Opaque, at most 100 bytes: given to a question of the same property as its
+   * `freshness_token`, the answer counts every event of the stream. Works
+   * on every server of the same database. Empty when none was logged.
+   *
+   * @generated from field: string freshness_token = 8;
+   */
+  freshnessToken: string;
 };
 
 /**
@@ -273,6 +291,15 @@ export type PipeEventsResponse = Message<"tallymark.v1.PipeEventsResponse"> & {
    * @generated from field: repeated tallymark.v1.EventFailure failures = 6;
    */
   failures: EventFailure[];
+
+  /**
+   * Opaque, at most 100 bytes: given to a question of the same property as its
+   * `freshness_token`, the answer counts every event of the call so far. Works
+   * on every server of the same database. Empty while none was logged.
+   *
+   * @generated from field: string freshness_token = 7;
+   */
+  freshnessToken: string;
 };
 
 /**

@@ -4,8 +4,8 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { StoredEvent } from "./event_pb.js";
 import { file_tallymark_v1_event } from "./event_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tallymark/v1/query_service.proto.
  */
 export const file_tallymark_v1_query_service: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWxseW1hcmsvdjEvcXVlcnlfc2VydmljZS5wcm90bxIMdGFsbHltYXJrLnYxIq8CChBBZ2dyZWdhdGVSZXF1ZXN0EiYKBXJhbmdlGAEgASgLMhcudGFsbHltYXJrLnYxLlRpbWVSYW5nZRIkCgZidWNrZXQYAiABKA4yFC50YWxseW1hcmsudjEuQnVja2V0EhIKCmRpbWVuc2lvbnMYAyADKAkSDwoHbWV0cmljcxgEIAMoCRIkCgZmaWx0ZXIYBSABKAsyFC50YWxseW1hcmsudjEuRmlsdGVyEhQKDGluY2x1ZGVfYm90cxgGIAEoCBIRCgl0aW1lX3pvbmUYByABKAkSJwoIb3JkZXJfYnkYCCADKAsyFS50YWxseW1hcmsudjEuT3JkZXJCeRINCgVsaW1pdBgJIAEoBRIRCglmaWxsX2dhcHMYCiABKAgSDgoGdG90YWxzGAsgASgIIoEBCglUaW1lUmFuZ2USEgoIcmVsYXRpdmUYASABKAlIABIqCghpbnRlcnZhbBgCIAEoCzIWLnRhbGx5bWFyay52MS5JbnRlcnZhbEgAEisKBWRhdGVzGAMgASgLMhoudGFsbHltYXJrLnYxLkRhdGVJbnRlcnZhbEgAQgcKBXJhbmdlImAKCEludGVydmFsEikKBXNpbmNlGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiLAoMRGF0ZUludGVydmFsEg0KBXNpbmNlGAEgASgJEg0KBXVudGlsGAIgASgJIrEBCgZGaWx0ZXISKAoFd2hlcmUYASABKAsyFy50YWxseW1hcmsudjEuQ29uZGl0aW9uSAASJwoDYWxsGAIgASgLMhgudGFsbHltYXJrLnYxLkZpbHRlckxpc3RIABInCgNhbnkYAyABKAsyGC50YWxseW1hcmsudjEuRmlsdGVyTGlzdEgAEiMKA25vdBgEIAEoCzIULnRhbGx5bWFyay52MS5GaWx0ZXJIAEIGCgRraW5kIjMKCkZpbHRlckxpc3QSJQoHZmlsdGVycxgBIAMoCzIULnRhbGx5bWFyay52MS5GaWx0ZXIiWAoJQ29uZGl0aW9uEhEKCWRpbWVuc2lvbhgBIAEoCRIoCghvcGVyYXRvchgCIAEoDjIWLnRhbGx5bWFyay52MS5PcGVyYXRvchIOCgZ2YWx1ZXMYAyADKAkiKgoHT3JkZXJCeRILCgNrZXkYASABKAkSEgoKZGVzY2VuZGluZxgCIAEoCCK+AQoRQWdncmVnYXRlUmVzcG9uc2USEgoKZGltZW5zaW9ucxgBIAMoCRIPCgdtZXRyaWNzGAIgAygJEigKBHJvd3MYAyADKAsyGi50YWxseW1hcmsudjEuQWdncmVnYXRlUm93EioKBnRvdGFscxgEIAEoCzIaLnRhbGx5bWFyay52MS5BZ2dyZWdhdGVSb3cSLgoIbWV0YWRhdGEYBSABKAsyHC50YWxseW1hcmsudjEuQW5zd2VyTWV0YWRhdGEiZQoMQWdncmVnYXRlUm93EjAKDGJ1Y2tldF9zdGFydBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKZGltZW5zaW9ucxgCIAMoCRIPCgdtZXRyaWNzGAMgAygBIuABCg5BbnN3ZXJNZXRhZGF0YRIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXRpbWVfem9uZRgDIAEoCRIOCgZzb3VyY2UYBCABKAkSDQoFZXhhY3QYBSABKAgSEQoJcm93X2NvdW50GAYgASgDEjMKD3BhcnRpYWxfYnVja2V0cxgHIAMoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiIwoPR2V0RXZlbnRSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJIjwKEEdldEV2ZW50UmVzcG9uc2USKAoFZXZlbnQYASABKAsyGS50YWxseW1hcmsudjEuU3RvcmVkRXZlbnQisQEKEUxpc3RFdmVudHNSZXF1ZXN0EiYKBXJhbmdlGAEgASgLMhcudGFsbHltYXJrLnYxLlRpbWVSYW5nZRIkCgZmaWx0ZXIYAiABKAsyFC50YWxseW1hcmsudjEuRmlsdGVyEhQKDGluY2x1ZGVfYm90cxgDIAEoCBIRCgl0aW1lX3pvbmUYBCABKAkSEQoJcGFnZV9zaXplGAUgASgFEhIKCnBhZ2VfdG9rZW4YBiABKAkiWAoSTGlzdEV2ZW50c1Jlc3BvbnNlEikKBmV2ZW50cxgBIAMoCzIZLnRhbGx5bWFyay52MS5TdG9yZWRFdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkq0AEKBkJ1Y2tldBIWChJCVUNLRVRfVU5TUEVDSUZJRUQQABIRCg1CVUNLRVRfTUlOVVRFEAESGgoWQlVDS0VUX0ZJRlRFRU5fTUlOVVRFUxACEg8KC0JVQ0tFVF9IT1VSEAMSDgoKQlVDS0VUX0RBWRAEEg8KC0JVQ0tFVF9XRUVLEAUSEAoMQlVDS0VUX01PTlRIEAYSEgoOQlVDS0VUX1FVQVJURVIQBxIPCgtCVUNLRVRfWUVBUhAIEhYKEkJVQ0tFVF9XSE9MRV9SQU5HRRAJKowCCghPcGVyYXRvchIYChRPUEVSQVRPUl9VTlNQRUNJRklFRBAAEhMKD09QRVJBVE9SX0VRVUFMUxABEhgKFE9QRVJBVE9SX1NUQVJUU19XSVRIEAISFQoRT1BFUkFUT1JfQ09OVEFJTlMQAxIaChZPUEVSQVRPUl9NQVRDSEVTX1JFR0VYEAQSFgoST1BFUkFUT1JfTEVTU19USEFOEAUSGgoWT1BFUkFUT1JfTEVTU19PUl9FUVVBTBAGEhkKFU9QRVJBVE9SX0dSRUFURVJfVEhBThAHEh0KGU9QRVJBVE9SX0dSRUFURVJfT1JfRVFVQUwQCBIWChJPUEVSQVRPUl9JU19BQlNFTlQQCTL4AQoMUXVlcnlTZXJ2aWNlEkwKCUFnZ3JlZ2F0ZRIeLnRhbGx5bWFyay52MS5BZ2dyZWdhdGVSZXF1ZXN0Gh8udGFsbHltYXJrLnYxLkFnZ3JlZ2F0ZVJlc3BvbnNlEkkKCEdldEV2ZW50Eh0udGFsbHltYXJrLnYxLkdldEV2ZW50UmVxdWVzdBoeLnRhbGx5bWFyay52MS5HZXRFdmVudFJlc3BvbnNlEk8KCkxpc3RFdmVudHMSHy50YWxseW1hcmsudjEuTGlzdEV2ZW50c1JlcXVlc3QaIC50YWxseW1hcmsudjEuTGlzdEV2ZW50c1Jlc3BvbnNlQlcKD2lvLnRhbGx5bWFyay52MVABWkJnaXRodWIuY29tL3RhbGx5bWFyay90YWxseW1hcmsvY2xpZW50cy9nby90YWxseW1hcmsvdjE7dGFsbHltYXJrdjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tallymark_v1_event]);
+  fileDesc("CiB0YWxseW1hcmsvdjEvcXVlcnlfc2VydmljZS5wcm90bxIMdGFsbHltYXJrLnYxItoCChBBZ2dyZWdhdGVSZXF1ZXN0EiYKBXJhbmdlGAEgASgLMhcudGFsbHltYXJrLnYxLlRpbWVSYW5nZRIkCgZidWNrZXQYAiABKA4yFC50YWxseW1hcmsudjEuQnVja2V0EhIKCmRpbWVuc2lvbnMYAyADKAkSDwoHbWV0cmljcxgEIAMoCRIkCgZmaWx0ZXIYBSABKAsyFC50YWxseW1hcmsudjEuRmlsdGVyEhQKDGluY2x1ZGVfYm90cxgGIAEoCBIRCgl0aW1lX3pvbmUYByABKAkSJwoIb3JkZXJfYnkYCCADKAsyFS50YWxseW1hcmsudjEuT3JkZXJCeRINCgVsaW1pdBgJIAEoBRIRCglmaWxsX2dhcHMYCiABKAgSDgoGdG90YWxzGAsgASgIEhcKD2ZyZXNobmVzc190b2tlbhgeIAEoCRIQCghub19jYWNoZRgfIAEoCCKBAQoJVGltZVJhbmdlEhIKCHJlbGF0aXZlGAEgASgJSAASKgoIaW50ZXJ2YWwYAiABKAsyFi50YWxseW1hcmsudjEuSW50ZXJ2YWxIABIrCgVkYXRlcxgDIAEoCzIaLnRhbGx5bWFyay52MS5EYXRlSW50ZXJ2YWxIAEIHCgVyYW5nZSJgCghJbnRlcnZhbBIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIiwKDERhdGVJbnRlcnZhbBINCgVzaW5jZRgBIAEoCRINCgV1bnRpbBgCIAEoCSKxAQoGRmlsdGVyEigKBXdoZXJlGAEgASgLMhcudGFsbHltYXJrLnYxLkNvbmRpdGlvbkgAEicKA2FsbBgCIAEoCzIYLnRhbGx5bWFyay52MS5GaWx0ZXJMaXN0SAASJwoDYW55GAMgASgLMhgudGFsbHltYXJrLnYxLkZpbHRlckxpc3RIABIjCgNub3QYBCABKAsyFC50YWxseW1hcmsudjEuRmlsdGVySABCBgoEa2luZCIzCgpGaWx0ZXJMaXN0EiUKB2ZpbHRlcnMYASADKAsyFC50YWxseW1hcmsudjEuRmlsdGVyIlgKCUNvbmRpdGlvbhIRCglkaW1lbnNpb24YASABKAkSKAoIb3BlcmF0b3IYAiABKA4yFi50YWxseW1hcmsudjEuT3BlcmF0b3ISDgoGdmFsdWVzGAMgAygJIioKB09yZGVyQnkSCwoDa2V5GAEgASgJEhIKCmRlc2NlbmRpbmcYAiABKAgivgEKEUFnZ3JlZ2F0ZVJlc3BvbnNlEhIKCmRpbWVuc2lvbnMYASADKAkSDwoHbWV0cmljcxgCIAMoCRIoCgRyb3dzGAMgAygLMhoudGFsbHltYXJrLnYxLkFnZ3JlZ2F0ZVJvdxIqCgZ0b3RhbHMYBCABKAsyGi50YWxseW1hcmsudjEuQWdncmVnYXRlUm93Ei4KCG1ldGFkYXRhGAUgASgLMhwudGFsbHltYXJrLnYxLkFuc3dlck1ldGFkYXRhImUKDEFnZ3JlZ2F0ZVJvdxIwCgxidWNrZXRfc3RhcnQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmRpbWVuc2lvbnMYAiADKAkSDwoHbWV0cmljcxgDIAMoASL0AQoOQW5zd2VyTWV0YWRhdGESKQoFc2luY2UYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgl0aW1lX3pvbmUYAyABKAkSDgoGc291cmNlGAQgASgJEg0KBWV4YWN0GAUgASgIEhEKCXJvd19jb3VudBgGIAEoAxIzCg9wYXJ0aWFsX2J1Y2tldHMYByADKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmZyb21fY2FjaGUYHiABKAgiPAoPR2V0RXZlbnRSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEhcKD2ZyZXNobmVzc190b2tlbhgCIAEoCSI8ChBHZXRFdmVudFJlc3BvbnNlEigKBWV2ZW50GAEgASgLMhkudGFsbHltYXJrLnYxLlN0b3JlZEV2ZW50IsoBChFMaXN0RXZlbnRzUmVxdWVzdBImCgVyYW5nZRgBIAEoCzIXLnRhbGx5bWFyay52MS5UaW1lUmFuZ2USJAoGZmlsdGVyGAIgASgLMhQudGFsbHltYXJrLnYxLkZpbHRlchIUCgxpbmNsdWRlX2JvdHMYAyABKAgSEQoJdGltZV96b25lGAQgASgJEhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJEhcKD2ZyZXNobmVzc190b2tlbhgHIAEoCSJYChJMaXN0RXZlbnRzUmVzcG9uc2USKQoGZXZlbnRzGAEgAygLMhkudGFsbHltYXJrLnYxLlN0b3JlZEV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKKAQoQUmVhbHRpbWVRdWVzdGlvbhITCgtub3dfbWludXRlcxgBIAEoBRIWCg5zZXJpZXNfbWludXRlcxgCIAEoBRINCgVsaW1pdBgDIAEoBRIkCgZmaWx0ZXIYBCABKAsyFC50YWxseW1hcmsudjEuRmlsdGVyEhQKDGluY2x1ZGVfYm90cxgFIAEoCCJuCg9SZWFsdGltZVJlcXVlc3QSMAoIcXVlc3Rpb24YASABKAsyHi50YWxseW1hcmsudjEuUmVhbHRpbWVRdWVzdGlvbhIXCg9mcmVzaG5lc3NfdG9rZW4YAiABKAkSEAoIbm9fY2FjaGUYAyABKAgiWAoQUmVhbHRpbWVSZXNwb25zZRIwCghzbmFwc2hvdBgBIAEoCzIeLnRhbGx5bWFyay52MS5SZWFsdGltZVNuYXBzaG90EhIKCmZyb21fY2FjaGUYAiABKAgizAIKEFJlYWx0aW1lU25hcHNob3QSLgoKYXNfb2ZfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIdmlzaXRvcnMYAiABKAMSEgoKcGFnZV92aWV3cxgDIAEoAxIOCgZldmVudHMYBCABKAMSLQoHbWludXRlcxgFIAMoCzIcLnRhbGx5bWFyay52MS5SZWFsdGltZU1pbnV0ZRIXCg9zZXJpZXNfdmlzaXRvcnMYBiABKAMSKgoFcGFnZXMYByADKAsyGy50YWxseW1hcmsudjEuUmVhbHRpbWVFbnRyeRIuCglyZWZlcnJlcnMYCCADKAsyGy50YWxseW1hcmsudjEuUmVhbHRpbWVFbnRyeRIuCgljb3VudHJpZXMYCSADKAsyGy50YWxseW1hcmsudjEuUmVhbHRpbWVFbnRyeSJ2Cg5SZWFsdGltZU1pbnV0ZRIuCgpzdGFydF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCgh2aXNpdG9ycxgCIAEoAxISCgpwYWdlX3ZpZXdzGAMgASgDEg4KBmV2ZW50cxgEIAEoAyJUCg1SZWFsdGltZUVudHJ5Eg0KBXZhbHVlGAEgASgJEhAKCHZpc2l0b3JzGAIgASgDEhIKCnBhZ2Vfdmlld3MYAyABKAMSDgoGZXZlbnRzGAQgASgDIsYBChRXYXRjaFJlYWx0aW1lUmVxdWVzdBIwCghxdWVzdGlvbhgBIAEoCzIeLnRhbGx5bWFyay52MS5SZWFsdGltZVF1ZXN0aW9uEi8KDG1pbl9pbnRlcnZhbBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI1ChJoZWFydGJlYXRfaW50ZXJ2YWwYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFAoMcmVzdW1lX3Rva2VuGAQgASgJIl8KFVdhdGNoUmVhbHRpbWVSZXNwb25zZRIwCghzbmFwc2hvdBgBIAEoCzIeLnRhbGx5bWFyay52MS5SZWFsdGltZVNuYXBzaG90EhQKDHJlc3VtZV90b2tlbhgCIAEoCSrQAQoGQnVja2V0EhYKEkJVQ0tFVF9VTlNQRUNJRklFRBAAEhEKDUJVQ0tFVF9NSU5VVEUQARIaChZCVUNLRVRfRklGVEVFTl9NSU5VVEVTEAISDwoLQlVDS0VUX0hPVVIQAxIOCgpCVUNLRVRfREFZEAQSDwoLQlVDS0VUX1dFRUsQBRIQCgxCVUNLRVRfTU9OVEgQBhISCg5CVUNLRVRfUVVBUlRFUhAHEg8KC0JVQ0tFVF9ZRUFSEAgSFgoSQlVDS0VUX1dIT0xFX1JBTkdFEAkqjAIKCE9wZXJhdG9yEhgKFE9QRVJBVE9SX1VOU1BFQ0lGSUVEEAASEwoPT1BFUkFUT1JfRVFVQUxTEAESGAoUT1BFUkFUT1JfU1RBUlRTX1dJVEgQAhIVChFPUEVSQVRPUl9DT05UQUlOUxADEhoKFk9QRVJBVE9SX01BVENIRVNfUkVHRVgQBBIWChJPUEVSQVRPUl9MRVNTX1RIQU4QBRIaChZPUEVSQVRPUl9MRVNTX09SX0VRVUFMEAYSGQoVT1BFUkFUT1JfR1JFQVRFUl9USEFOEAcSHQoZT1BFUkFUT1JfR1JFQVRFUl9PUl9FUVVBTBAIEhYKEk9QRVJBVE9SX0lTX0FCU0VOVBAJMp8DCgxRdWVyeVNlcnZpY2USTAoJQWdncmVnYXRlEh4udGFsbHltYXJrLnYxLkFnZ3JlZ2F0ZVJlcXVlc3QaHy50YWxseW1hcmsudjEuQWdncmVnYXRlUmVzcG9uc2USSQoIR2V0RXZlbnQSHS50YWxseW1hcmsudjEuR2V0RXZlbnRSZXF1ZXN0Gh4udGFsbHltYXJrLnYxLkdldEV2ZW50UmVzcG9uc2USTwoKTGlzdEV2ZW50cxIfLnRhbGx5bWFyay52MS5MaXN0RXZlbnRzUmVxdWVzdBogLnRhbGx5bWFyay52MS5MaXN0RXZlbnRzUmVzcG9uc2USSQoIUmVhbHRpbWUSHS50YWxseW1hcmsudjEuUmVhbHRpbWVSZXF1ZXN0Gh4udGFsbHltYXJrLnYxLlJlYWx0aW1lUmVzcG9uc2USWgoNV2F0Y2hSZWFsdGltZRIiLnRhbGx5bWFyay52MS5XYXRjaFJlYWx0aW1lUmVxdWVzdBojLnRhbGx5bWFyay52MS5XYXRjaFJlYWx0aW1lUmVzcG9uc2UwAUJXCg9pby50YWxseW1hcmsudjFQAVpCZ2l0aHViLmNvbS90YWxseW1hcmsvdGFsbHltYXJrL2NsaWVudHMvZ28vdGFsbHltYXJrL3YxO3RhbGx5bWFya3YxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tallymark_v1_event]);
 
 /**
  * Request of Aggregate. Everything has a default: the empty request counts the
@@ -120,6 +120,25 @@ export type AggregateRequest = Message<"tallymark.v1.AggregateRequest"> & {
    * @generated from field: bool totals = 11;
    */
   totals: boolean;
+
+  /**
+   * A `freshness_token` of IngestService: the answer waits until those events are
+   * in the database, at most 5 seconds and no longer than the call's deadline;
+   * then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+   * duplicates or were refused by the database count as there. Default: no wait.
+   *
+   * @generated from field: string freshness_token = 30;
+   */
+  freshnessToken: string;
+
+  /**
+   * Whether the numbers are computed anew even if the server has them already.
+   * The answer is the same: what is cached is never older than the data, but for
+   * what other servers have loaded in the last second.
+   *
+   * @generated from field: bool no_cache = 31;
+   */
+  noCache: boolean;
 };
 
 /**
@@ -519,6 +538,14 @@ export type AnswerMetadata = Message<"tallymark.v1.AnswerMetadata"> & {
    * @generated from field: repeated google.protobuf.Timestamp partial_buckets = 7;
    */
   partialBuckets: Timestamp[];
+
+  /**
+   * Whether the numbers were computed for an earlier question, or for the same
+   * one of another caller at the same time.
+   *
+   * @generated from field: bool from_cache = 30;
+   */
+  fromCache: boolean;
 };
 
 /**
@@ -540,6 +567,16 @@ export type GetEventRequest = Message<"tallymark.v1.GetEventRequest"> & {
    * @generated from field: string event_id = 1;
    */
   eventId: string;
+
+  /**
+   * A `freshness_token` of IngestService: the answer waits until those events are
+   * in the database, at most 5 seconds and no longer than the call's deadline;
+   * then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+   * duplicates or were refused by the database count as there. Default: no wait.
+   *
+   * @generated from field: string freshness_token = 2;
+   */
+  freshnessToken: string;
 };
 
 /**
@@ -620,6 +657,16 @@ export type ListEventsRequest = Message<"tallymark.v1.ListEventsRequest"> & {
    * @generated from field: string page_token = 6;
    */
   pageToken: string;
+
+  /**
+   * A `freshness_token` of IngestService: the answer waits until those events are
+   * in the database, at most 5 seconds and no longer than the call's deadline;
+   * then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+   * duplicates or were refused by the database count as there. Default: no wait.
+   *
+   * @generated from field: string freshness_token = 7;
+   */
+  freshnessToken: string;
 };
 
 /**
@@ -656,6 +703,354 @@ export type ListEventsResponse = Message<"tallymark.v1.ListEventsResponse"> & {
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
   messageDesc(file_tallymark_v1_query_service, 14);
+
+/**
+ * What is asked about the present.
+ *
+ * @generated from message tallymark.v1.RealtimeQuestion
+ */
+export type RealtimeQuestion = Message<"tallymark.v1.RealtimeQuestion"> & {
+  /**
+   * How many minutes "now" is long, up to the present, from 1 to 30; default 5.
+   *
+   * @generated from field: int32 now_minutes = 1;
+   */
+  nowMinutes: number;
+
+  /**
+   * Minutes of the series, the one that has begun included, from 1 to 60; default
+   * 30.
+   *
+   * @generated from field: int32 series_minutes = 2;
+   */
+  seriesMinutes: number;
+
+  /**
+   * Entries of each list, from 1 to 100; default 10.
+   *
+   * @generated from field: int32 limit = 3;
+   */
+  limit: number;
+
+  /**
+   * Which events. Default: all but those of bots.
+   *
+   * @generated from field: tallymark.v1.Filter filter = 4;
+   */
+  filter?: Filter | undefined;
+
+  /**
+   * Whether events of crawlers and other bots count.
+   *
+   * @generated from field: bool include_bots = 5;
+   */
+  includeBots: boolean;
+};
+
+/**
+ * Describes the message tallymark.v1.RealtimeQuestion.
+ * Use `create(RealtimeQuestionSchema)` to create a new message.
+ */
+export const RealtimeQuestionSchema: GenMessage<RealtimeQuestion> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 15);
+
+/**
+ * Request of Realtime. Everything has a default.
+ *
+ * @generated from message tallymark.v1.RealtimeRequest
+ */
+export type RealtimeRequest = Message<"tallymark.v1.RealtimeRequest"> & {
+  /**
+   * What is asked.
+   *
+   * @generated from field: tallymark.v1.RealtimeQuestion question = 1;
+   */
+  question?: RealtimeQuestion | undefined;
+
+  /**
+   * A `freshness_token` of IngestService; see AggregateRequest.freshness_token.
+   *
+   * @generated from field: string freshness_token = 2;
+   */
+  freshnessToken: string;
+
+  /**
+   * Whether the numbers are computed anew even if the server has them already.
+   *
+   * @generated from field: bool no_cache = 3;
+   */
+  noCache: boolean;
+};
+
+/**
+ * Describes the message tallymark.v1.RealtimeRequest.
+ * Use `create(RealtimeRequestSchema)` to create a new message.
+ */
+export const RealtimeRequestSchema: GenMessage<RealtimeRequest> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 16);
+
+/**
+ * Response of Realtime.
+ *
+ * @generated from message tallymark.v1.RealtimeResponse
+ */
+export type RealtimeResponse = Message<"tallymark.v1.RealtimeResponse"> & {
+  /**
+   * What happens now.
+   *
+   * @generated from field: tallymark.v1.RealtimeSnapshot snapshot = 1;
+   */
+  snapshot?: RealtimeSnapshot | undefined;
+
+  /**
+   * See AnswerMetadata.from_cache.
+   *
+   * @generated from field: bool from_cache = 2;
+   */
+  fromCache: boolean;
+};
+
+/**
+ * Describes the message tallymark.v1.RealtimeResponse.
+ * Use `create(RealtimeResponseSchema)` to create a new message.
+ */
+export const RealtimeResponseSchema: GenMessage<RealtimeResponse> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 17);
+
+/**
+ * What happens at one moment. All numbers are exact.
+ *
+ * @generated from message tallymark.v1.RealtimeSnapshot
+ */
+export type RealtimeSnapshot = Message<"tallymark.v1.RealtimeSnapshot"> & {
+  /**
+   * The moment: events up to it count, exclusive.
+   *
+   * @generated from field: google.protobuf.Timestamp as_of_time = 1;
+   */
+  asOfTime?: Timestamp | undefined;
+
+  /**
+   * Different visitors now.
+   *
+   * @generated from field: int64 visitors = 2;
+   */
+  visitors: bigint;
+
+  /**
+   * Page views now.
+   *
+   * @generated from field: int64 page_views = 3;
+   */
+  pageViews: bigint;
+
+  /**
+   * Events now.
+   *
+   * @generated from field: int64 events = 4;
+   */
+  events: bigint;
+
+  /**
+   * Every minute of the series, the oldest first; the last one has just begun.
+   *
+   * @generated from field: repeated tallymark.v1.RealtimeMinute minutes = 5;
+   */
+  minutes: RealtimeMinute[];
+
+  /**
+   * Different visitors of the whole series; who was there in two minutes counts
+   * once.
+   *
+   * @generated from field: int64 series_visitors = 6;
+   */
+  seriesVisitors: bigint;
+
+  /**
+   * Paths with the most visitors now, most first; those of the same number by
+   * text. So are the other lists. Events without a path are not in it.
+   *
+   * @generated from field: repeated tallymark.v1.RealtimeEntry pages = 7;
+   */
+  pages: RealtimeEntry[];
+
+  /**
+   * Domains of referrers with the most visitors now, without direct visits.
+   *
+   * @generated from field: repeated tallymark.v1.RealtimeEntry referrers = 8;
+   */
+  referrers: RealtimeEntry[];
+
+  /**
+   * Countries with the most visitors now, as ISO 3166-1 alpha-2 codes, without
+   * those that are not known.
+   *
+   * @generated from field: repeated tallymark.v1.RealtimeEntry countries = 9;
+   */
+  countries: RealtimeEntry[];
+};
+
+/**
+ * Describes the message tallymark.v1.RealtimeSnapshot.
+ * Use `create(RealtimeSnapshotSchema)` to create a new message.
+ */
+export const RealtimeSnapshotSchema: GenMessage<RealtimeSnapshot> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 18);
+
+/**
+ * One minute.
+ *
+ * @generated from message tallymark.v1.RealtimeMinute
+ */
+export type RealtimeMinute = Message<"tallymark.v1.RealtimeMinute"> & {
+  /**
+   * Its start, a whole minute of UTC.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 1;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * Different visitors.
+   *
+   * @generated from field: int64 visitors = 2;
+   */
+  visitors: bigint;
+
+  /**
+   * Page views.
+   *
+   * @generated from field: int64 page_views = 3;
+   */
+  pageViews: bigint;
+
+  /**
+   * Events.
+   *
+   * @generated from field: int64 events = 4;
+   */
+  events: bigint;
+};
+
+/**
+ * Describes the message tallymark.v1.RealtimeMinute.
+ * Use `create(RealtimeMinuteSchema)` to create a new message.
+ */
+export const RealtimeMinuteSchema: GenMessage<RealtimeMinute> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 19);
+
+/**
+ * One value of a list.
+ *
+ * @generated from message tallymark.v1.RealtimeEntry
+ */
+export type RealtimeEntry = Message<"tallymark.v1.RealtimeEntry"> & {
+  /**
+   * The path, domain or country.
+   *
+   * @generated from field: string value = 1;
+   */
+  value: string;
+
+  /**
+   * Different visitors now.
+   *
+   * @generated from field: int64 visitors = 2;
+   */
+  visitors: bigint;
+
+  /**
+   * Page views now.
+   *
+   * @generated from field: int64 page_views = 3;
+   */
+  pageViews: bigint;
+
+  /**
+   * Events now.
+   *
+   * @generated from field: int64 events = 4;
+   */
+  events: bigint;
+};
+
+/**
+ * Describes the message tallymark.v1.RealtimeEntry.
+ * Use `create(RealtimeEntrySchema)` to create a new message.
+ */
+export const RealtimeEntrySchema: GenMessage<RealtimeEntry> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 20);
+
+/**
+ * Request of WatchRealtime. Everything has a default.
+ *
+ * @generated from message tallymark.v1.WatchRealtimeRequest
+ */
+export type WatchRealtimeRequest = Message<"tallymark.v1.WatchRealtimeRequest"> & {
+  /**
+   * What is watched.
+   *
+   * @generated from field: tallymark.v1.RealtimeQuestion question = 1;
+   */
+  question?: RealtimeQuestion | undefined;
+
+  /**
+   * Time between two snapshots at least, from 1 to 60 seconds; default 1 second.
+   *
+   * @generated from field: google.protobuf.Duration min_interval = 2;
+   */
+  minInterval?: Duration | undefined;
+
+  /**
+   * Time between two messages at most, from 1 to 60 seconds; default 15 seconds.
+   *
+   * @generated from field: google.protobuf.Duration heartbeat_interval = 3;
+   */
+  heartbeatInterval?: Duration | undefined;
+
+  /**
+   * The last `resume_token` of a call before. Default: begin with a snapshot.
+   *
+   * @generated from field: string resume_token = 4;
+   */
+  resumeToken: string;
+};
+
+/**
+ * Describes the message tallymark.v1.WatchRealtimeRequest.
+ * Use `create(WatchRealtimeRequestSchema)` to create a new message.
+ */
+export const WatchRealtimeRequestSchema: GenMessage<WatchRealtimeRequest> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 21);
+
+/**
+ * A message of WatchRealtime.
+ *
+ * @generated from message tallymark.v1.WatchRealtimeResponse
+ */
+export type WatchRealtimeResponse = Message<"tallymark.v1.WatchRealtimeResponse"> & {
+  /**
+   * What happens now. Absent when nothing has changed since the last snapshot.
+   *
+   * @generated from field: tallymark.v1.RealtimeSnapshot snapshot = 1;
+   */
+  snapshot?: RealtimeSnapshot | undefined;
+
+  /**
+   * Opaque, at most 100 bytes: where to go on if the call ends. Works on every
+   * server of the same database.
+   *
+   * @generated from field: string resume_token = 2;
+   */
+  resumeToken: string;
+};
+
+/**
+ * Describes the message tallymark.v1.WatchRealtimeResponse.
+ * Use `create(WatchRealtimeResponseSchema)` to create a new message.
+ */
+export const WatchRealtimeResponseSchema: GenMessage<WatchRealtimeResponse> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 22);
 
 /**
  * Width of a time bucket.
@@ -872,6 +1267,35 @@ export const QueryService: GenService<{
     methodKind: "unary";
     input: typeof ListEventsRequestSchema;
     output: typeof ListEventsResponseSchema;
+  },
+  /**
+   * Says what happens now: visitors of the last minutes, minute by minute, with
+   * their pages, referrers and countries.
+   *
+   * @generated from rpc tallymark.v1.QueryService.Realtime
+   */
+  realtime: {
+    methodKind: "unary";
+    input: typeof RealtimeRequestSchema;
+    output: typeof RealtimeResponseSchema;
+  },
+  /**
+   * Sends what happens now: at once, and then whenever it changes.
+   *
+   * A message carries the whole snapshot; a client that reads slowly misses those
+   * in between, never the newest. In quiet times a message without a snapshot
+   * comes at least every heartbeat_interval. If the call ends, go on in a new one
+   * with the last resume_token: nothing older than that is sent, and no snapshot
+   * that is the same. A server that stops ends the call with UNAVAILABLE
+   * (SHUTTING_DOWN), one that has too many watchers refuses it with
+   * RESOURCE_EXHAUSTED (TOO_MANY_WATCHERS).
+   *
+   * @generated from rpc tallymark.v1.QueryService.WatchRealtime
+   */
+  watchRealtime: {
+    methodKind: "server_streaming";
+    input: typeof WatchRealtimeRequestSchema;
+    output: typeof WatchRealtimeResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_tallymark_v1_query_service, 0);

@@ -805,3 +805,200 @@ class DropDeadLettersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DropDeadLettersResponse: _TypeAlias = DropDeadLettersResponse  # noqa: Y015
+
+@_typing.final
+class PropertyRollup(_message.Message):
+    """A rollup of a property, and how far it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    BUILT_IN_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    COVERED_SINCE_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name: 1 to 64 of a-z, 0-9, - and _, the first a letter or digit."""
+    built_in: _builtins.bool
+    """Whether every property has it. Output only."""
+    progress: _builtins.float
+    """How much of the time that the property has events of it covers, from 0 to 1. At
+    1 it has every event. Output only.
+    """
+    bytes: _builtins.int
+    """Bytes that it takes in the database. Output only."""
+    failure: _builtins.str
+    """Why it is not kept, if so: drop it, and declare another. Output only."""
+    @_builtins.property
+    def dimensions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its dimensions, 1 to 6 of AggregateRequest.dimensions without `visitor_id`,
+        `user_id`, `session_id` and `ip_address`, which are nearly one an event.
+        Whether a bot sent the event is kept apart in every rollup. Only values of
+        properties of at most 1,000 bytes can be counted: a longer one is a failure.
+        """
+
+    @_builtins.property
+    def covered_since(self) -> _timestamp_pb2.Timestamp:
+        """Since when it has every event; absent while it has none. Output only."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        dimensions: _abc.Iterable[_builtins.str] | None = ...,
+        built_in: _builtins.bool = ...,
+        progress: _builtins.float = ...,
+        covered_since: _timestamp_pb2.Timestamp | None = ...,
+        bytes: _builtins.int = ...,
+        failure: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["covered_since", b"covered_since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["built_in", b"built_in", "bytes", b"bytes", "covered_since", b"covered_since", "dimensions", b"dimensions", "failure", b"failure", "name", b"name", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PropertyRollup: _TypeAlias = PropertyRollup  # noqa: Y015
+
+@_typing.final
+class CreateRollupRequest(_message.Message):
+    """Request of CreateRollup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPERTY_FIELD_NUMBER: _builtins.int
+    ROLLUP_FIELD_NUMBER: _builtins.int
+    property: _builtins.str
+    """Name of the property. Default: that of the key."""
+    @_builtins.property
+    def rollup(self) -> Global___PropertyRollup:
+        """Name and dimensions. At most 32 rollups can be declared for a property."""
+
+    def __init__(
+        self,
+        *,
+        property: _builtins.str = ...,
+        rollup: Global___PropertyRollup | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollup", b"rollup"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["property", b"property", "rollup", b"rollup"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateRollupRequest: _TypeAlias = CreateRollupRequest  # noqa: Y015
+
+@_typing.final
+class CreateRollupResponse(_message.Message):
+    """Response of CreateRollup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLUP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollup(self) -> Global___PropertyRollup:
+        """The rollup."""
+
+    def __init__(
+        self,
+        *,
+        rollup: Global___PropertyRollup | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollup", b"rollup"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollup", b"rollup"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateRollupResponse: _TypeAlias = CreateRollupResponse  # noqa: Y015
+
+@_typing.final
+class ListRollupsRequest(_message.Message):
+    """Request of ListRollups."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPERTY_FIELD_NUMBER: _builtins.int
+    property: _builtins.str
+    """Name of the property. Default: that of the key."""
+    def __init__(
+        self,
+        *,
+        property: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["property", b"property"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRollupsRequest: _TypeAlias = ListRollupsRequest  # noqa: Y015
+
+@_typing.final
+class ListRollupsResponse(_message.Message):
+    """Response of ListRollups."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLUPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollups(self) -> _containers.RepeatedCompositeFieldContainer[Global___PropertyRollup]:
+        """The rollups."""
+
+    def __init__(
+        self,
+        *,
+        rollups: _abc.Iterable[Global___PropertyRollup] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollups", b"rollups"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRollupsResponse: _TypeAlias = ListRollupsResponse  # noqa: Y015
+
+@_typing.final
+class DeleteRollupRequest(_message.Message):
+    """Request of DeleteRollup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPERTY_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    property: _builtins.str
+    """Name of the property. Default: that of the key."""
+    name: _builtins.str
+    """Name of the rollup."""
+    def __init__(
+        self,
+        *,
+        property: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "property", b"property"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteRollupRequest: _TypeAlias = DeleteRollupRequest  # noqa: Y015
+
+@_typing.final
+class DeleteRollupResponse(_message.Message):
+    """Response of DeleteRollup."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteRollupResponse: _TypeAlias = DeleteRollupResponse  # noqa: Y015

@@ -87,6 +87,21 @@ class AdminServiceStub:
                 request_serializer=tallymark_dot_v1_dot_admin__service__pb2.DropDeadLettersRequest.SerializeToString,
                 response_deserializer=tallymark_dot_v1_dot_admin__service__pb2.DropDeadLettersResponse.FromString,
                 _registered_method=True)
+        self.CreateRollup = channel.unary_unary(
+                '/tallymark.v1.AdminService/CreateRollup',
+                request_serializer=tallymark_dot_v1_dot_admin__service__pb2.CreateRollupRequest.SerializeToString,
+                response_deserializer=tallymark_dot_v1_dot_admin__service__pb2.CreateRollupResponse.FromString,
+                _registered_method=True)
+        self.ListRollups = channel.unary_unary(
+                '/tallymark.v1.AdminService/ListRollups',
+                request_serializer=tallymark_dot_v1_dot_admin__service__pb2.ListRollupsRequest.SerializeToString,
+                response_deserializer=tallymark_dot_v1_dot_admin__service__pb2.ListRollupsResponse.FromString,
+                _registered_method=True)
+        self.DeleteRollup = channel.unary_unary(
+                '/tallymark.v1.AdminService/DeleteRollup',
+                request_serializer=tallymark_dot_v1_dot_admin__service__pb2.DeleteRollupRequest.SerializeToString,
+                response_deserializer=tallymark_dot_v1_dot_admin__service__pb2.DeleteRollupResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -176,6 +191,33 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateRollup(self, request, context):
+        """Declares a rollup of a property: events counted ahead of the questions, by some
+        dimensions. Questions that these dimensions, or some of them, can answer are
+        answered from it as soon as it reaches back far enough; it is built in the
+        background, from the newest day to the oldest. ALREADY_EXISTS when the property
+        has one of that name, or of the same dimensions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRollups(self, request, context):
+        """Lists the rollups of a property: those that every property has, then those that
+        were declared, in the order in which they were.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRollup(self, request, context):
+        """Drops a declared rollup. Its questions are answered from the events again.
+        NOT_FOUND when the property has none of that name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -228,6 +270,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.DropDeadLetters,
                     request_deserializer=tallymark_dot_v1_dot_admin__service__pb2.DropDeadLettersRequest.FromString,
                     response_serializer=tallymark_dot_v1_dot_admin__service__pb2.DropDeadLettersResponse.SerializeToString,
+            ),
+            'CreateRollup': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRollup,
+                    request_deserializer=tallymark_dot_v1_dot_admin__service__pb2.CreateRollupRequest.FromString,
+                    response_serializer=tallymark_dot_v1_dot_admin__service__pb2.CreateRollupResponse.SerializeToString,
+            ),
+            'ListRollups': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRollups,
+                    request_deserializer=tallymark_dot_v1_dot_admin__service__pb2.ListRollupsRequest.FromString,
+                    response_serializer=tallymark_dot_v1_dot_admin__service__pb2.ListRollupsResponse.SerializeToString,
+            ),
+            'DeleteRollup': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRollup,
+                    request_deserializer=tallymark_dot_v1_dot_admin__service__pb2.DeleteRollupRequest.FromString,
+                    response_serializer=tallymark_dot_v1_dot_admin__service__pb2.DeleteRollupResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -503,6 +560,87 @@ class AdminService:
             '/tallymark.v1.AdminService/DropDeadLetters',
             tallymark_dot_v1_dot_admin__service__pb2.DropDeadLettersRequest.SerializeToString,
             tallymark_dot_v1_dot_admin__service__pb2.DropDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRollup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymark.v1.AdminService/CreateRollup',
+            tallymark_dot_v1_dot_admin__service__pb2.CreateRollupRequest.SerializeToString,
+            tallymark_dot_v1_dot_admin__service__pb2.CreateRollupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRollups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymark.v1.AdminService/ListRollups',
+            tallymark_dot_v1_dot_admin__service__pb2.ListRollupsRequest.SerializeToString,
+            tallymark_dot_v1_dot_admin__service__pb2.ListRollupsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRollup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymark.v1.AdminService/DeleteRollup',
+            tallymark_dot_v1_dot_admin__service__pb2.DeleteRollupRequest.SerializeToString,
+            tallymark_dot_v1_dot_admin__service__pb2.DeleteRollupResponse.FromString,
             options,
             channel_credentials,
             insecure,

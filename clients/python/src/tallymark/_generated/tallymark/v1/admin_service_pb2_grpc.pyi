@@ -71,6 +71,21 @@ class AdminServiceStub:
     """Deletes dead letters for good: their events are in no answer, and nowhere
     else. Repeating a call that failed goes on with those that are left.
     """
+    CreateRollup: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateRollupRequest, _admin_service_pb2.CreateRollupResponse]
+    """Declares a rollup of a property: events counted ahead of the questions, by some
+    dimensions. Questions that these dimensions, or some of them, can answer are
+    answered from it as soon as it reaches back far enough; it is built in the
+    background, from the newest day to the oldest. ALREADY_EXISTS when the property
+    has one of that name, or of the same dimensions.
+    """
+    ListRollups: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListRollupsRequest, _admin_service_pb2.ListRollupsResponse]
+    """Lists the rollups of a property: those that every property has, then those that
+    were declared, in the order in which they were.
+    """
+    DeleteRollup: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteRollupRequest, _admin_service_pb2.DeleteRollupResponse]
+    """Drops a declared rollup. Its questions are answered from the events again.
+    NOT_FOUND when the property has none of that name.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -114,6 +129,21 @@ class AdminServiceAsyncStub(AdminServiceStub):
     DropDeadLetters: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DropDeadLettersRequest, _admin_service_pb2.DropDeadLettersResponse]  # type: ignore[assignment]
     """Deletes dead letters for good: their events are in no answer, and nowhere
     else. Repeating a call that failed goes on with those that are left.
+    """
+    CreateRollup: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateRollupRequest, _admin_service_pb2.CreateRollupResponse]  # type: ignore[assignment]
+    """Declares a rollup of a property: events counted ahead of the questions, by some
+    dimensions. Questions that these dimensions, or some of them, can answer are
+    answered from it as soon as it reaches back far enough; it is built in the
+    background, from the newest day to the oldest. ALREADY_EXISTS when the property
+    has one of that name, or of the same dimensions.
+    """
+    ListRollups: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListRollupsRequest, _admin_service_pb2.ListRollupsResponse]  # type: ignore[assignment]
+    """Lists the rollups of a property: those that every property has, then those that
+    were declared, in the order in which they were.
+    """
+    DeleteRollup: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteRollupRequest, _admin_service_pb2.DeleteRollupResponse]  # type: ignore[assignment]
+    """Drops a declared rollup. Its questions are answered from the events again.
+    NOT_FOUND when the property has none of that name.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -215,6 +245,39 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_service_pb2.DropDeadLettersResponse, _abc.Awaitable[_admin_service_pb2.DropDeadLettersResponse]]:
         """Deletes dead letters for good: their events are in no answer, and nowhere
         else. Repeating a call that failed goes on with those that are left.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateRollup(
+        self,
+        request: _admin_service_pb2.CreateRollupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.CreateRollupResponse, _abc.Awaitable[_admin_service_pb2.CreateRollupResponse]]:
+        """Declares a rollup of a property: events counted ahead of the questions, by some
+        dimensions. Questions that these dimensions, or some of them, can answer are
+        answered from it as soon as it reaches back far enough; it is built in the
+        background, from the newest day to the oldest. ALREADY_EXISTS when the property
+        has one of that name, or of the same dimensions.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRollups(
+        self,
+        request: _admin_service_pb2.ListRollupsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListRollupsResponse, _abc.Awaitable[_admin_service_pb2.ListRollupsResponse]]:
+        """Lists the rollups of a property: those that every property has, then those that
+        were declared, in the order in which they were.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteRollup(
+        self,
+        request: _admin_service_pb2.DeleteRollupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.DeleteRollupResponse, _abc.Awaitable[_admin_service_pb2.DeleteRollupResponse]]:
+        """Drops a declared rollup. Its questions are answered from the events again.
+        NOT_FOUND when the property has none of that name.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

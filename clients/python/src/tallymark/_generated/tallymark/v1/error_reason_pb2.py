@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftallymark/v1/error_reason.proto\x12\x0ctallymark.v1*\xea\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12\"\n\x1e\x45RROR_REASON_MALFORMED_MESSAGE\x10\x02\x12\"\n\x1e\x45RROR_REASON_MESSAGE_TOO_LARGE\x10\x03\x12\x1c\n\x18\x45RROR_REASON_KEY_MISSING\x10\x04\x12\x1c\n\x18\x45RROR_REASON_KEY_INVALID\x10\x05\x12 \n\x1c\x45RROR_REASON_KEY_NOT_ALLOWED\x10\x06\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x07\x12\x1f\n\x1b\x45RROR_REASON_ALREADY_EXISTS\x10\x08\x12\x1e\n\x1a\x45RROR_REASON_QUERY_TIMEOUT\x10\t\x12!\n\x1d\x45RROR_REASON_ANSWER_TOO_LARGE\x10\n\x12%\n!ERROR_REASON_DATABASE_UNAVAILABLE\x10\x0b\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x0c\x12\x1e\n\x1a\x45RROR_REASON_SHUTTING_DOWN\x10\r\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x0e\x12\x19\n\x15\x45RROR_REASON_STARTING\x10\x0f\x12\x19\n\x15\x45RROR_REASON_LOG_FULL\x10\x10\x12 \n\x1c\x45RROR_REASON_LOG_UNAVAILABLE\x10\x11\x12 \n\x1c\x45RROR_REASON_SENDER_TOO_SLOW\x10\x14\x42W\n\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftallymark/v1/error_reason.proto\x12\x0ctallymark.v1*\xcf\x05\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12\"\n\x1e\x45RROR_REASON_MALFORMED_MESSAGE\x10\x02\x12\"\n\x1e\x45RROR_REASON_MESSAGE_TOO_LARGE\x10\x03\x12\x1c\n\x18\x45RROR_REASON_KEY_MISSING\x10\x04\x12\x1c\n\x18\x45RROR_REASON_KEY_INVALID\x10\x05\x12 \n\x1c\x45RROR_REASON_KEY_NOT_ALLOWED\x10\x06\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x07\x12\x1f\n\x1b\x45RROR_REASON_ALREADY_EXISTS\x10\x08\x12\x1e\n\x1a\x45RROR_REASON_QUERY_TIMEOUT\x10\t\x12!\n\x1d\x45RROR_REASON_ANSWER_TOO_LARGE\x10\n\x12%\n!ERROR_REASON_DATABASE_UNAVAILABLE\x10\x0b\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x0c\x12\x1e\n\x1a\x45RROR_REASON_SHUTTING_DOWN\x10\r\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x0e\x12\x19\n\x15\x45RROR_REASON_STARTING\x10\x0f\x12\x19\n\x15\x45RROR_REASON_LOG_FULL\x10\x10\x12 \n\x1c\x45RROR_REASON_LOG_UNAVAILABLE\x10\x11\x12 \n\x1c\x45RROR_REASON_SENDER_TOO_SLOW\x10\x14\x12\x1e\n\x1a\x45RROR_REASON_NOT_FRESH_YET\x10\x1e\x12\x1f\n\x1b\x45RROR_REASON_TOO_MANY_SCANS\x10\x1f\x12\"\n\x1e\x45RROR_REASON_TOO_MANY_WATCHERS\x10 BW\n\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017io.tallymark.v1P\001ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1'
   _globals['_ERRORREASON']._serialized_start=50
-  _globals['_ERRORREASON']._serialized_end=668
+  _globals['_ERRORREASON']._serialized_end=769
 # @@protoc_insertion_point(module_scope)

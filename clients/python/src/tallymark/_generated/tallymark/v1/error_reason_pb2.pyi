@@ -75,6 +75,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED with RetryInfo: a message was begun and not complete
     after 30 s, or it did not go on while others waited for its room.
     """
+    ERROR_REASON_NOT_FRESH_YET: _ErrorReason.ValueType  # 30
+    """UNAVAILABLE with RetryInfo: the events of the question's freshness_token are
+    not in the database yet; ask again with the same token.
+    """
+    ERROR_REASON_TOO_MANY_SCANS: _ErrorReason.ValueType  # 31
+    """RESOURCE_EXHAUSTED with RetryInfo: as many questions of the property as may
+    are being answered from its raw events, and many or for long wait for that.
+    Metadata: `limit_scans`.
+    """
+    ERROR_REASON_TOO_MANY_WATCHERS: _ErrorReason.ValueType  # 32
+    """RESOURCE_EXHAUSTED with RetryInfo: as many calls watch as may. Metadata:
+    `limit_watchers`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo.reason, there without the prefix
@@ -134,5 +147,18 @@ ERROR_REASON_LOG_UNAVAILABLE: ErrorReason.ValueType  # 17
 ERROR_REASON_SENDER_TOO_SLOW: ErrorReason.ValueType  # 20
 """RESOURCE_EXHAUSTED with RetryInfo: a message was begun and not complete
 after 30 s, or it did not go on while others waited for its room.
+"""
+ERROR_REASON_NOT_FRESH_YET: ErrorReason.ValueType  # 30
+"""UNAVAILABLE with RetryInfo: the events of the question's freshness_token are
+not in the database yet; ask again with the same token.
+"""
+ERROR_REASON_TOO_MANY_SCANS: ErrorReason.ValueType  # 31
+"""RESOURCE_EXHAUSTED with RetryInfo: as many questions of the property as may
+are being answered from its raw events, and many or for long wait for that.
+Metadata: `limit_scans`.
+"""
+ERROR_REASON_TOO_MANY_WATCHERS: ErrorReason.ValueType  # 32
+"""RESOURCE_EXHAUSTED with RetryInfo: as many calls watch as may. Metadata:
+`limit_watchers`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

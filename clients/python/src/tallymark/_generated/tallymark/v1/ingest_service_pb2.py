@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from tallymark._generated.tallymark.v1 import event_pb2 as tallymark_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tallymark/v1/ingest_service.proto\x12\x0ctallymark.v1\x1a\x18tallymark/v1/event.proto\"p\n\x12IngestEventRequest\x12\"\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x13.tallymark.v1.Event\x12\x36\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0e\x32\x1d.tallymark.v1.Acknowledgement\"@\n\x13IngestEventResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.tallymark.v1.EventResult\"r\n\x13StreamEventsRequest\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.tallymark.v1.Event\x12\x36\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0e\x32\x1d.tallymark.v1.Acknowledgement\"\xb7\x01\n\x14StreamEventsResponse\x12\x10\n\x08received\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x04\x12\x12\n\nduplicates\x18\x03 \x01(\x04\x12\x10\n\x08rejected\x18\x04 \x01(\x04\x12\r\n\x05retry\x18\x05 \x01(\x04\x12,\n\x08\x66\x61ilures\x18\x06 \x03(\x0b\x32\x1a.tallymark.v1.EventFailure\x12\x18\n\x10\x66\x61ilures_omitted\x18\x07 \x01(\x04\"H\n\x0c\x45ventFailure\x12\r\n\x05index\x18\x01 \x01(\x04\x12)\n\x06result\x18\x02 \x01(\x0b\x32\x19.tallymark.v1.EventResult\"\x84\x01\n\x11PipeEventsRequest\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.tallymark.v1.Event\x12\x36\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0e\x32\x1d.tallymark.v1.Acknowledgement\x12\x12\n\nmessage_id\x18\x03 \x01(\x04\"\x9d\x01\n\x12PipeEventsResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\r\x12\x12\n\nduplicates\x18\x03 \x01(\r\x12\x10\n\x08rejected\x18\x04 \x01(\r\x12\r\n\x05retry\x18\x05 \x01(\r\x12,\n\x08\x66\x61ilures\x18\x06 \x03(\x0b\x32\x1a.tallymark.v1.EventFailure*m\n\x0f\x41\x63knowledgement\x12\x1f\n\x1b\x41\x43KNOWLEDGEMENT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41\x43KNOWLEDGEMENT_LOGGED\x10\x01\x12\x1d\n\x19\x41\x43KNOWLEDGEMENT_COMMITTED\x10\x02\x32\x91\x02\n\rIngestService\x12R\n\x0bIngestEvent\x12 .tallymark.v1.IngestEventRequest\x1a!.tallymark.v1.IngestEventResponse\x12W\n\x0cStreamEvents\x12!.tallymark.v1.StreamEventsRequest\x1a\".tallymark.v1.StreamEventsResponse(\x01\x12S\n\nPipeEvents\x12\x1f.tallymark.v1.PipeEventsRequest\x1a .tallymark.v1.PipeEventsResponse(\x01\x30\x01\x42W\n\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tallymark/v1/ingest_service.proto\x12\x0ctallymark.v1\x1a\x18tallymark/v1/event.proto\"p\n\x12IngestEventRequest\x12\"\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x13.tallymark.v1.Event\x12\x36\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0e\x32\x1d.tallymark.v1.Acknowledgement\"Y\n\x13IngestEventResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.tallymark.v1.EventResult\x12\x17\n\x0f\x66reshness_token\x18\x02 \x01(\t\"r\n\x13StreamEventsRequest\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.tallymark.v1.Event\x12\x36\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0e\x32\x1d.tallymark.v1.Acknowledgement\"\xd0\x01\n\x14StreamEventsResponse\x12\x10\n\x08received\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x04\x12\x12\n\nduplicates\x18\x03 \x01(\x04\x12\x10\n\x08rejected\x18\x04 \x01(\x04\x12\r\n\x05retry\x18\x05 \x01(\x04\x12,\n\x08\x66\x61ilures\x18\x06 \x03(\x0b\x32\x1a.tallymark.v1.EventFailure\x12\x18\n\x10\x66\x61ilures_omitted\x18\x07 \x01(\x04\x12\x17\n\x0f\x66reshness_token\x18\x08 \x01(\t\"H\n\x0c\x45ventFailure\x12\r\n\x05index\x18\x01 \x01(\x04\x12)\n\x06result\x18\x02 \x01(\x0b\x32\x19.tallymark.v1.EventResult\"\x84\x01\n\x11PipeEventsRequest\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.tallymark.v1.Event\x12\x36\n\x0f\x61\x63knowledgement\x18\x02 \x01(\x0e\x32\x1d.tallymark.v1.Acknowledgement\x12\x12\n\nmessage_id\x18\x03 \x01(\x04\"\xb6\x01\n\x12PipeEventsResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\r\x12\x12\n\nduplicates\x18\x03 \x01(\r\x12\x10\n\x08rejected\x18\x04 \x01(\r\x12\r\n\x05retry\x18\x05 \x01(\r\x12,\n\x08\x66\x61ilures\x18\x06 \x03(\x0b\x32\x1a.tallymark.v1.EventFailure\x12\x17\n\x0f\x66reshness_token\x18\x07 \x01(\t*m\n\x0f\x41\x63knowledgement\x12\x1f\n\x1b\x41\x43KNOWLEDGEMENT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41\x43KNOWLEDGEMENT_LOGGED\x10\x01\x12\x1d\n\x19\x41\x43KNOWLEDGEMENT_COMMITTED\x10\x02\x32\x91\x02\n\rIngestService\x12R\n\x0bIngestEvent\x12 .tallymark.v1.IngestEventRequest\x1a!.tallymark.v1.IngestEventResponse\x12W\n\x0cStreamEvents\x12!.tallymark.v1.StreamEventsRequest\x1a\".tallymark.v1.StreamEventsResponse(\x01\x12S\n\nPipeEvents\x12\x1f.tallymark.v1.PipeEventsRequest\x1a .tallymark.v1.PipeEventsResponse(\x01\x30\x01\x42W\n\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,22 +33,22 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tallymark.v1.ingest_service
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017io.tallymark.v1P\001ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1'
-  _globals['_ACKNOWLEDGEMENT']._serialized_start=928
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=1037
+  _globals['_ACKNOWLEDGEMENT']._serialized_start=1003
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=1112
   _globals['_INGESTEVENTREQUEST']._serialized_start=77
   _globals['_INGESTEVENTREQUEST']._serialized_end=189
   _globals['_INGESTEVENTRESPONSE']._serialized_start=191
-  _globals['_INGESTEVENTRESPONSE']._serialized_end=255
-  _globals['_STREAMEVENTSREQUEST']._serialized_start=257
-  _globals['_STREAMEVENTSREQUEST']._serialized_end=371
-  _globals['_STREAMEVENTSRESPONSE']._serialized_start=374
-  _globals['_STREAMEVENTSRESPONSE']._serialized_end=557
-  _globals['_EVENTFAILURE']._serialized_start=559
-  _globals['_EVENTFAILURE']._serialized_end=631
-  _globals['_PIPEEVENTSREQUEST']._serialized_start=634
-  _globals['_PIPEEVENTSREQUEST']._serialized_end=766
-  _globals['_PIPEEVENTSRESPONSE']._serialized_start=769
-  _globals['_PIPEEVENTSRESPONSE']._serialized_end=926
-  _globals['_INGESTSERVICE']._serialized_start=1040
-  _globals['_INGESTSERVICE']._serialized_end=1313
+  _globals['_INGESTEVENTRESPONSE']._serialized_end=280
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=282
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=396
+  _globals['_STREAMEVENTSRESPONSE']._serialized_start=399
+  _globals['_STREAMEVENTSRESPONSE']._serialized_end=607
+  _globals['_EVENTFAILURE']._serialized_start=609
+  _globals['_EVENTFAILURE']._serialized_end=681
+  _globals['_PIPEEVENTSREQUEST']._serialized_start=684
+  _globals['_PIPEEVENTSREQUEST']._serialized_end=816
+  _globals['_PIPEEVENTSRESPONSE']._serialized_start=819
+  _globals['_PIPEEVENTSRESPONSE']._serialized_end=1001
+  _globals['_INGESTSERVICE']._serialized_start=1115
+  _globals['_INGESTSERVICE']._serialized_end=1388
 # @@protoc_insertion_point(module_scope)

@@ -91,6 +91,12 @@ class IngestEventResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULT_FIELD_NUMBER: _builtins.int
+    FRESHNESS_TOKEN_FIELD_NUMBER: _builtins.int
+    freshness_token: _builtins.str
+    """Opaque, at most 100 bytes: given to a question of the same property as its
+    `freshness_token`, the answer counts the event. Works
+    on every server of the same database.
+    """
     @_builtins.property
     def result(self) -> _event_pb2.EventResult:
         """What became of the event: ACCEPTED, or DUPLICATE if the commit was waited for."""
@@ -99,10 +105,11 @@ class IngestEventResponse(_message.Message):
         self,
         *,
         result: _event_pb2.EventResult | None = ...,
+        freshness_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness_token", b"freshness_token", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -153,6 +160,7 @@ class StreamEventsResponse(_message.Message):
     RETRY_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     FAILURES_OMITTED_FIELD_NUMBER: _builtins.int
+    FRESHNESS_TOKEN_FIELD_NUMBER: _builtins.int
     received: _builtins.int
     """Events received."""
     accepted: _builtins.int
@@ -169,6 +177,11 @@ class StreamEventsResponse(_message.Message):
     """Events to send again."""
     failures_omitted: _builtins.int
     """How many failures are missing from that list."""
+    freshness_token: _builtins.str
+    """Opaque, at most 100 bytes: given to a question of the same property as its
+    `freshness_token`, the answer counts every event of the stream. Works
+    on every server of the same database. Empty when none was logged.
+    """
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventFailure]:
         """The events that were rejected or have to be sent again, in the order of the
@@ -185,10 +198,11 @@ class StreamEventsResponse(_message.Message):
         retry: _builtins.int = ...,
         failures: _abc.Iterable[Global___EventFailure] | None = ...,
         failures_omitted: _builtins.int = ...,
+        freshness_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "duplicates", b"duplicates", "failures", b"failures", "failures_omitted", b"failures_omitted", "received", b"received", "rejected", b"rejected", "retry", b"retry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "duplicates", b"duplicates", "failures", b"failures", "failures_omitted", b"failures_omitted", "freshness_token", b"freshness_token", "received", b"received", "rejected", b"rejected", "retry", b"retry"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -272,6 +286,7 @@ class PipeEventsResponse(_message.Message):
     REJECTED_FIELD_NUMBER: _builtins.int
     RETRY_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
+    FRESHNESS_TOKEN_FIELD_NUMBER: _builtins.int
     message_id: _builtins.int
     """The number that the client gave the message."""
     accepted: _builtins.int
@@ -282,6 +297,11 @@ class PipeEventsResponse(_message.Message):
     """Events that can never be stored as they are."""
     retry: _builtins.int
     """Events to send again."""
+    freshness_token: _builtins.str
+    """Opaque, at most 100 bytes: given to a question of the same property as its
+    `freshness_token`, the answer counts every event of the call so far. Works
+    on every server of the same database. Empty while none was logged.
+    """
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventFailure]:
         """Every event that was rejected or has to be sent again, in order; `index` is
@@ -297,10 +317,11 @@ class PipeEventsResponse(_message.Message):
         rejected: _builtins.int = ...,
         retry: _builtins.int = ...,
         failures: _abc.Iterable[Global___EventFailure] | None = ...,
+        freshness_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "duplicates", b"duplicates", "failures", b"failures", "message_id", b"message_id", "rejected", b"rejected", "retry", b"retry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "duplicates", b"duplicates", "failures", b"failures", "freshness_token", b"freshness_token", "message_id", b"message_id", "rejected", b"rejected", "retry", b"retry"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

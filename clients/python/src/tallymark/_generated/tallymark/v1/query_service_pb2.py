@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tallymark._generated.tallymark.v1 import event_pb2 as tallymark_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tallymark/v1/query_service.proto\x12\x0ctallymark.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18tallymark/v1/event.proto\"\xaf\x02\n\x10\x41ggregateRequest\x12&\n\x05range\x18\x01 \x01(\x0b\x32\x17.tallymark.v1.TimeRange\x12$\n\x06\x62ucket\x18\x02 \x01(\x0e\x32\x14.tallymark.v1.Bucket\x12\x12\n\ndimensions\x18\x03 \x03(\t\x12\x0f\n\x07metrics\x18\x04 \x03(\t\x12$\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x14.tallymark.v1.Filter\x12\x14\n\x0cinclude_bots\x18\x06 \x01(\x08\x12\x11\n\ttime_zone\x18\x07 \x01(\t\x12\'\n\x08order_by\x18\x08 \x03(\x0b\x32\x15.tallymark.v1.OrderBy\x12\r\n\x05limit\x18\t \x01(\x05\x12\x11\n\tfill_gaps\x18\n \x01(\x08\x12\x0e\n\x06totals\x18\x0b \x01(\x08\"\x81\x01\n\tTimeRange\x12\x12\n\x08relative\x18\x01 \x01(\tH\x00\x12*\n\x08interval\x18\x02 \x01(\x0b\x32\x16.tallymark.v1.IntervalH\x00\x12+\n\x05\x64\x61tes\x18\x03 \x01(\x0b\x32\x1a.tallymark.v1.DateIntervalH\x00\x42\x07\n\x05range\"`\n\x08Interval\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\",\n\x0c\x44\x61teInterval\x12\r\n\x05since\x18\x01 \x01(\t\x12\r\n\x05until\x18\x02 \x01(\t\"\xb1\x01\n\x06\x46ilter\x12(\n\x05where\x18\x01 \x01(\x0b\x32\x17.tallymark.v1.ConditionH\x00\x12\'\n\x03\x61ll\x18\x02 \x01(\x0b\x32\x18.tallymark.v1.FilterListH\x00\x12\'\n\x03\x61ny\x18\x03 \x01(\x0b\x32\x18.tallymark.v1.FilterListH\x00\x12#\n\x03not\x18\x04 \x01(\x0b\x32\x14.tallymark.v1.FilterH\x00\x42\x06\n\x04kind\"3\n\nFilterList\x12%\n\x07\x66ilters\x18\x01 \x03(\x0b\x32\x14.tallymark.v1.Filter\"X\n\tCondition\x12\x11\n\tdimension\x18\x01 \x01(\t\x12(\n\x08operator\x18\x02 \x01(\x0e\x32\x16.tallymark.v1.Operator\x12\x0e\n\x06values\x18\x03 \x03(\t\"*\n\x07OrderBy\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\ndescending\x18\x02 \x01(\x08\"\xbe\x01\n\x11\x41ggregateResponse\x12\x12\n\ndimensions\x18\x01 \x03(\t\x12\x0f\n\x07metrics\x18\x02 \x03(\t\x12(\n\x04rows\x18\x03 \x03(\x0b\x32\x1a.tallymark.v1.AggregateRow\x12*\n\x06totals\x18\x04 \x01(\x0b\x32\x1a.tallymark.v1.AggregateRow\x12.\n\x08metadata\x18\x05 \x01(\x0b\x32\x1c.tallymark.v1.AnswerMetadata\"e\n\x0c\x41ggregateRow\x12\x30\n\x0c\x62ucket_start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ndimensions\x18\x02 \x03(\t\x12\x0f\n\x07metrics\x18\x03 \x03(\x01\"\xe0\x01\n\x0e\x41nswerMetadata\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\x12\x11\n\trow_count\x18\x06 \x01(\x03\x12\x33\n\x0fpartial_buckets\x18\x07 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\"#\n\x0fGetEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\"<\n\x10GetEventResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.tallymark.v1.StoredEvent\"\xb1\x01\n\x11ListEventsRequest\x12&\n\x05range\x18\x01 \x01(\x0b\x32\x17.tallymark.v1.TimeRange\x12$\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x14.tallymark.v1.Filter\x12\x14\n\x0cinclude_bots\x18\x03 \x01(\x08\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"X\n\x12ListEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.tallymark.v1.StoredEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xd0\x01\n\x06\x42ucket\x12\x16\n\x12\x42UCKET_UNSPECIFIED\x10\x00\x12\x11\n\rBUCKET_MINUTE\x10\x01\x12\x1a\n\x16\x42UCKET_FIFTEEN_MINUTES\x10\x02\x12\x0f\n\x0b\x42UCKET_HOUR\x10\x03\x12\x0e\n\nBUCKET_DAY\x10\x04\x12\x0f\n\x0b\x42UCKET_WEEK\x10\x05\x12\x10\n\x0c\x42UCKET_MONTH\x10\x06\x12\x12\n\x0e\x42UCKET_QUARTER\x10\x07\x12\x0f\n\x0b\x42UCKET_YEAR\x10\x08\x12\x16\n\x12\x42UCKET_WHOLE_RANGE\x10\t*\x8c\x02\n\x08Operator\x12\x18\n\x14OPERATOR_UNSPECIFIED\x10\x00\x12\x13\n\x0fOPERATOR_EQUALS\x10\x01\x12\x18\n\x14OPERATOR_STARTS_WITH\x10\x02\x12\x15\n\x11OPERATOR_CONTAINS\x10\x03\x12\x1a\n\x16OPERATOR_MATCHES_REGEX\x10\x04\x12\x16\n\x12OPERATOR_LESS_THAN\x10\x05\x12\x1a\n\x16OPERATOR_LESS_OR_EQUAL\x10\x06\x12\x19\n\x15OPERATOR_GREATER_THAN\x10\x07\x12\x1d\n\x19OPERATOR_GREATER_OR_EQUAL\x10\x08\x12\x16\n\x12OPERATOR_IS_ABSENT\x10\t2\xf8\x01\n\x0cQueryService\x12L\n\tAggregate\x12\x1e.tallymark.v1.AggregateRequest\x1a\x1f.tallymark.v1.AggregateResponse\x12I\n\x08GetEvent\x12\x1d.tallymark.v1.GetEventRequest\x1a\x1e.tallymark.v1.GetEventResponse\x12O\n\nListEvents\x12\x1f.tallymark.v1.ListEventsRequest\x1a .tallymark.v1.ListEventsResponseBW\n\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tallymark/v1/query_service.proto\x12\x0ctallymark.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18tallymark/v1/event.proto\"\xda\x02\n\x10\x41ggregateRequest\x12&\n\x05range\x18\x01 \x01(\x0b\x32\x17.tallymark.v1.TimeRange\x12$\n\x06\x62ucket\x18\x02 \x01(\x0e\x32\x14.tallymark.v1.Bucket\x12\x12\n\ndimensions\x18\x03 \x03(\t\x12\x0f\n\x07metrics\x18\x04 \x03(\t\x12$\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x14.tallymark.v1.Filter\x12\x14\n\x0cinclude_bots\x18\x06 \x01(\x08\x12\x11\n\ttime_zone\x18\x07 \x01(\t\x12\'\n\x08order_by\x18\x08 \x03(\x0b\x32\x15.tallymark.v1.OrderBy\x12\r\n\x05limit\x18\t \x01(\x05\x12\x11\n\tfill_gaps\x18\n \x01(\x08\x12\x0e\n\x06totals\x18\x0b \x01(\x08\x12\x17\n\x0f\x66reshness_token\x18\x1e \x01(\t\x12\x10\n\x08no_cache\x18\x1f \x01(\x08\"\x81\x01\n\tTimeRange\x12\x12\n\x08relative\x18\x01 \x01(\tH\x00\x12*\n\x08interval\x18\x02 \x01(\x0b\x32\x16.tallymark.v1.IntervalH\x00\x12+\n\x05\x64\x61tes\x18\x03 \x01(\x0b\x32\x1a.tallymark.v1.DateIntervalH\x00\x42\x07\n\x05range\"`\n\x08Interval\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\",\n\x0c\x44\x61teInterval\x12\r\n\x05since\x18\x01 \x01(\t\x12\r\n\x05until\x18\x02 \x01(\t\"\xb1\x01\n\x06\x46ilter\x12(\n\x05where\x18\x01 \x01(\x0b\x32\x17.tallymark.v1.ConditionH\x00\x12\'\n\x03\x61ll\x18\x02 \x01(\x0b\x32\x18.tallymark.v1.FilterListH\x00\x12\'\n\x03\x61ny\x18\x03 \x01(\x0b\x32\x18.tallymark.v1.FilterListH\x00\x12#\n\x03not\x18\x04 \x01(\x0b\x32\x14.tallymark.v1.FilterH\x00\x42\x06\n\x04kind\"3\n\nFilterList\x12%\n\x07\x66ilters\x18\x01 \x03(\x0b\x32\x14.tallymark.v1.Filter\"X\n\tCondition\x12\x11\n\tdimension\x18\x01 \x01(\t\x12(\n\x08operator\x18\x02 \x01(\x0e\x32\x16.tallymark.v1.Operator\x12\x0e\n\x06values\x18\x03 \x03(\t\"*\n\x07OrderBy\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\ndescending\x18\x02 \x01(\x08\"\xbe\x01\n\x11\x41ggregateResponse\x12\x12\n\ndimensions\x18\x01 \x03(\t\x12\x0f\n\x07metrics\x18\x02 \x03(\t\x12(\n\x04rows\x18\x03 \x03(\x0b\x32\x1a.tallymark.v1.AggregateRow\x12*\n\x06totals\x18\x04 \x01(\x0b\x32\x1a.tallymark.v1.AggregateRow\x12.\n\x08metadata\x18\x05 \x01(\x0b\x32\x1c.tallymark.v1.AnswerMetadata\"e\n\x0c\x41ggregateRow\x12\x30\n\x0c\x62ucket_start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ndimensions\x18\x02 \x03(\t\x12\x0f\n\x07metrics\x18\x03 \x03(\x01\"\xf4\x01\n\x0e\x41nswerMetadata\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\x12\x11\n\trow_count\x18\x06 \x01(\x03\x12\x33\n\x0fpartial_buckets\x18\x07 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nfrom_cache\x18\x1e \x01(\x08\"<\n\x0fGetEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x17\n\x0f\x66reshness_token\x18\x02 \x01(\t\"<\n\x10GetEventResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.tallymark.v1.StoredEvent\"\xca\x01\n\x11ListEventsRequest\x12&\n\x05range\x18\x01 \x01(\x0b\x32\x17.tallymark.v1.TimeRange\x12$\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x14.tallymark.v1.Filter\x12\x14\n\x0cinclude_bots\x18\x03 \x01(\x08\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x17\n\x0f\x66reshness_token\x18\x07 \x01(\t\"X\n\x12ListEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.tallymark.v1.StoredEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x10RealtimeQuestion\x12\x13\n\x0bnow_minutes\x18\x01 \x01(\x05\x12\x16\n\x0eseries_minutes\x18\x02 \x01(\x05\x12\r\n\x05limit\x18\x03 \x01(\x05\x12$\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x14.tallymark.v1.Filter\x12\x14\n\x0cinclude_bots\x18\x05 \x01(\x08\"n\n\x0fRealtimeRequest\x12\x30\n\x08question\x18\x01 \x01(\x0b\x32\x1e.tallymark.v1.RealtimeQuestion\x12\x17\n\x0f\x66reshness_token\x18\x02 \x01(\t\x12\x10\n\x08no_cache\x18\x03 \x01(\x08\"X\n\x10RealtimeResponse\x12\x30\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1e.tallymark.v1.RealtimeSnapshot\x12\x12\n\nfrom_cache\x18\x02 \x01(\x08\"\xcc\x02\n\x10RealtimeSnapshot\x12.\n\nas_of_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08visitors\x18\x02 \x01(\x03\x12\x12\n\npage_views\x18\x03 \x01(\x03\x12\x0e\n\x06\x65vents\x18\x04 \x01(\x03\x12-\n\x07minutes\x18\x05 \x03(\x0b\x32\x1c.tallymark.v1.RealtimeMinute\x12\x17\n\x0fseries_visitors\x18\x06 \x01(\x03\x12*\n\x05pages\x18\x07 \x03(\x0b\x32\x1b.tallymark.v1.RealtimeEntry\x12.\n\treferrers\x18\x08 \x03(\x0b\x32\x1b.tallymark.v1.RealtimeEntry\x12.\n\tcountries\x18\t \x03(\x0b\x32\x1b.tallymark.v1.RealtimeEntry\"v\n\x0eRealtimeMinute\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08visitors\x18\x02 \x01(\x03\x12\x12\n\npage_views\x18\x03 \x01(\x03\x12\x0e\n\x06\x65vents\x18\x04 \x01(\x03\"T\n\rRealtimeEntry\x12\r\n\x05value\x18\x01 \x01(\t\x12\x10\n\x08visitors\x18\x02 \x01(\x03\x12\x12\n\npage_views\x18\x03 \x01(\x03\x12\x0e\n\x06\x65vents\x18\x04 \x01(\x03\"\xc6\x01\n\x14WatchRealtimeRequest\x12\x30\n\x08question\x18\x01 \x01(\x0b\x32\x1e.tallymark.v1.RealtimeQuestion\x12/\n\x0cmin_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\"_\n\x15WatchRealtimeResponse\x12\x30\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1e.tallymark.v1.RealtimeSnapshot\x12\x14\n\x0cresume_token\x18\x02 \x01(\t*\xd0\x01\n\x06\x42ucket\x12\x16\n\x12\x42UCKET_UNSPECIFIED\x10\x00\x12\x11\n\rBUCKET_MINUTE\x10\x01\x12\x1a\n\x16\x42UCKET_FIFTEEN_MINUTES\x10\x02\x12\x0f\n\x0b\x42UCKET_HOUR\x10\x03\x12\x0e\n\nBUCKET_DAY\x10\x04\x12\x0f\n\x0b\x42UCKET_WEEK\x10\x05\x12\x10\n\x0c\x42UCKET_MONTH\x10\x06\x12\x12\n\x0e\x42UCKET_QUARTER\x10\x07\x12\x0f\n\x0b\x42UCKET_YEAR\x10\x08\x12\x16\n\x12\x42UCKET_WHOLE_RANGE\x10\t*\x8c\x02\n\x08Operator\x12\x18\n\x14OPERATOR_UNSPECIFIED\x10\x00\x12\x13\n\x0fOPERATOR_EQUALS\x10\x01\x12\x18\n\x14OPERATOR_STARTS_WITH\x10\x02\x12\x15\n\x11OPERATOR_CONTAINS\x10\x03\x12\x1a\n\x16OPERATOR_MATCHES_REGEX\x10\x04\x12\x16\n\x12OPERATOR_LESS_THAN\x10\x05\x12\x1a\n\x16OPERATOR_LESS_OR_EQUAL\x10\x06\x12\x19\n\x15OPERATOR_GREATER_THAN\x10\x07\x12\x1d\n\x19OPERATOR_GREATER_OR_EQUAL\x10\x08\x12\x16\n\x12OPERATOR_IS_ABSENT\x10\t2\x9f\x03\n\x0cQueryService\x12L\n\tAggregate\x12\x1e.tallymark.v1.AggregateRequest\x1a\x1f.tallymark.v1.AggregateResponse\x12I\n\x08GetEvent\x12\x1d.tallymark.v1.GetEventRequest\x1a\x1e.tallymark.v1.GetEventResponse\x12O\n\nListEvents\x12\x1f.tallymark.v1.ListEventsRequest\x1a .tallymark.v1.ListEventsResponse\x12I\n\x08Realtime\x12\x1d.tallymark.v1.RealtimeRequest\x1a\x1e.tallymark.v1.RealtimeResponse\x12Z\n\rWatchRealtime\x12\".tallymark.v1.WatchRealtimeRequest\x1a#.tallymark.v1.WatchRealtimeResponse0\x01\x42W\n\x0fio.tallymark.v1P\x01ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,40 +35,56 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tallymark.v1.query_service_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017io.tallymark.v1P\001ZBgithub.com/tallymark/tallymark/clients/go/tallymark/v1;tallymarkv1'
-  _globals['_BUCKET']._serialized_start=1951
-  _globals['_BUCKET']._serialized_end=2159
-  _globals['_OPERATOR']._serialized_start=2162
-  _globals['_OPERATOR']._serialized_end=2430
-  _globals['_AGGREGATEREQUEST']._serialized_start=110
-  _globals['_AGGREGATEREQUEST']._serialized_end=413
-  _globals['_TIMERANGE']._serialized_start=416
-  _globals['_TIMERANGE']._serialized_end=545
-  _globals['_INTERVAL']._serialized_start=547
-  _globals['_INTERVAL']._serialized_end=643
-  _globals['_DATEINTERVAL']._serialized_start=645
-  _globals['_DATEINTERVAL']._serialized_end=689
-  _globals['_FILTER']._serialized_start=692
-  _globals['_FILTER']._serialized_end=869
-  _globals['_FILTERLIST']._serialized_start=871
-  _globals['_FILTERLIST']._serialized_end=922
-  _globals['_CONDITION']._serialized_start=924
-  _globals['_CONDITION']._serialized_end=1012
-  _globals['_ORDERBY']._serialized_start=1014
-  _globals['_ORDERBY']._serialized_end=1056
-  _globals['_AGGREGATERESPONSE']._serialized_start=1059
-  _globals['_AGGREGATERESPONSE']._serialized_end=1249
-  _globals['_AGGREGATEROW']._serialized_start=1251
-  _globals['_AGGREGATEROW']._serialized_end=1352
-  _globals['_ANSWERMETADATA']._serialized_start=1355
-  _globals['_ANSWERMETADATA']._serialized_end=1579
-  _globals['_GETEVENTREQUEST']._serialized_start=1581
-  _globals['_GETEVENTREQUEST']._serialized_end=1616
-  _globals['_GETEVENTRESPONSE']._serialized_start=1618
-  _globals['_GETEVENTRESPONSE']._serialized_end=1678
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1681
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1858
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1860
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1948
-  _globals['_QUERYSERVICE']._serialized_start=2433
-  _globals['_QUERYSERVICE']._serialized_end=2681
+  _globals['_BUCKET']._serialized_start=3278
+  _globals['_BUCKET']._serialized_end=3486
+  _globals['_OPERATOR']._serialized_start=3489
+  _globals['_OPERATOR']._serialized_end=3757
+  _globals['_AGGREGATEREQUEST']._serialized_start=142
+  _globals['_AGGREGATEREQUEST']._serialized_end=488
+  _globals['_TIMERANGE']._serialized_start=491
+  _globals['_TIMERANGE']._serialized_end=620
+  _globals['_INTERVAL']._serialized_start=622
+  _globals['_INTERVAL']._serialized_end=718
+  _globals['_DATEINTERVAL']._serialized_start=720
+  _globals['_DATEINTERVAL']._serialized_end=764
+  _globals['_FILTER']._serialized_start=767
+  _globals['_FILTER']._serialized_end=944
+  _globals['_FILTERLIST']._serialized_start=946
+  _globals['_FILTERLIST']._serialized_end=997
+  _globals['_CONDITION']._serialized_start=999
+  _globals['_CONDITION']._serialized_end=1087
+  _globals['_ORDERBY']._serialized_start=1089
+  _globals['_ORDERBY']._serialized_end=1131
+  _globals['_AGGREGATERESPONSE']._serialized_start=1134
+  _globals['_AGGREGATERESPONSE']._serialized_end=1324
+  _globals['_AGGREGATEROW']._serialized_start=1326
+  _globals['_AGGREGATEROW']._serialized_end=1427
+  _globals['_ANSWERMETADATA']._serialized_start=1430
+  _globals['_ANSWERMETADATA']._serialized_end=1674
+  _globals['_GETEVENTREQUEST']._serialized_start=1676
+  _globals['_GETEVENTREQUEST']._serialized_end=1736
+  _globals['_GETEVENTRESPONSE']._serialized_start=1738
+  _globals['_GETEVENTRESPONSE']._serialized_end=1798
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1801
+  _globals['_LISTEVENTSREQUEST']._serialized_end=2003
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=2005
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=2093
+  _globals['_REALTIMEQUESTION']._serialized_start=2096
+  _globals['_REALTIMEQUESTION']._serialized_end=2234
+  _globals['_REALTIMEREQUEST']._serialized_start=2236
+  _globals['_REALTIMEREQUEST']._serialized_end=2346
+  _globals['_REALTIMERESPONSE']._serialized_start=2348
+  _globals['_REALTIMERESPONSE']._serialized_end=2436
+  _globals['_REALTIMESNAPSHOT']._serialized_start=2439
+  _globals['_REALTIMESNAPSHOT']._serialized_end=2771
+  _globals['_REALTIMEMINUTE']._serialized_start=2773
+  _globals['_REALTIMEMINUTE']._serialized_end=2891
+  _globals['_REALTIMEENTRY']._serialized_start=2893
+  _globals['_REALTIMEENTRY']._serialized_end=2977
+  _globals['_WATCHREALTIMEREQUEST']._serialized_start=2980
+  _globals['_WATCHREALTIMEREQUEST']._serialized_end=3178
+  _globals['_WATCHREALTIMERESPONSE']._serialized_start=3180
+  _globals['_WATCHREALTIMERESPONSE']._serialized_end=3275
+  _globals['_QUERYSERVICE']._serialized_start=3760
+  _globals['_QUERYSERVICE']._serialized_end=4175
 # @@protoc_insertion_point(module_scope)

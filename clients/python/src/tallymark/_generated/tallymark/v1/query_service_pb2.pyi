@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -163,6 +164,8 @@ class AggregateRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     FILL_GAPS_FIELD_NUMBER: _builtins.int
     TOTALS_FIELD_NUMBER: _builtins.int
+    FRESHNESS_TOKEN_FIELD_NUMBER: _builtins.int
+    NO_CACHE_FIELD_NUMBER: _builtins.int
     bucket: Global___Bucket.ValueType
     """Width of the time buckets. Default: a day. At most 10,000 buckets."""
     include_bots: _builtins.bool
@@ -184,6 +187,17 @@ class AggregateRequest(_message.Message):
     totals: _builtins.bool
     """Whether to compute the totals over all buckets and all rows, those left out
     by `limit` included.
+    """
+    freshness_token: _builtins.str
+    """A `freshness_token` of IngestService: the answer waits until those events are
+    in the database, at most 5 seconds and no longer than the call's deadline;
+    then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+    duplicates or were refused by the database count as there. Default: no wait.
+    """
+    no_cache: _builtins.bool
+    """Whether the numbers are computed anew even if the server has them already.
+    The answer is the same: what is cached is never older than the data, but for
+    what other servers have loaded in the last second.
     """
     @_builtins.property
     def range(self) -> Global___TimeRange:
@@ -237,10 +251,12 @@ class AggregateRequest(_message.Message):
         limit: _builtins.int = ...,
         fill_gaps: _builtins.bool = ...,
         totals: _builtins.bool = ...,
+        freshness_token: _builtins.str = ...,
+        no_cache: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "range", b"range"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "dimensions", b"dimensions", "fill_gaps", b"fill_gaps", "filter", b"filter", "include_bots", b"include_bots", "limit", b"limit", "metrics", b"metrics", "order_by", b"order_by", "range", b"range", "time_zone", b"time_zone", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "dimensions", b"dimensions", "fill_gaps", b"fill_gaps", "filter", b"filter", "freshness_token", b"freshness_token", "include_bots", b"include_bots", "limit", b"limit", "metrics", b"metrics", "no_cache", b"no_cache", "order_by", b"order_by", "range", b"range", "time_zone", b"time_zone", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -576,6 +592,7 @@ class AnswerMetadata(_message.Message):
     EXACT_FIELD_NUMBER: _builtins.int
     ROW_COUNT_FIELD_NUMBER: _builtins.int
     PARTIAL_BUCKETS_FIELD_NUMBER: _builtins.int
+    FROM_CACHE_FIELD_NUMBER: _builtins.int
     time_zone: _builtins.str
     """Time zone used."""
     source: _builtins.str
@@ -584,6 +601,10 @@ class AnswerMetadata(_message.Message):
     """Whether every number is exact."""
     row_count: _builtins.int
     """Rows there are before `limit`."""
+    from_cache: _builtins.bool
+    """Whether the numbers were computed for an earlier question, or for the same
+    one of another caller at the same time.
+    """
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """Start of the range that was answered, inclusive."""
@@ -608,10 +629,11 @@ class AnswerMetadata(_message.Message):
         exact: _builtins.bool = ...,
         row_count: _builtins.int = ...,
         partial_buckets: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
+        from_cache: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exact", b"exact", "partial_buckets", b"partial_buckets", "row_count", b"row_count", "since", b"since", "source", b"source", "time_zone", b"time_zone", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exact", b"exact", "from_cache", b"from_cache", "partial_buckets", b"partial_buckets", "row_count", b"row_count", "since", b"since", "source", b"source", "time_zone", b"time_zone", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -624,16 +646,24 @@ class GetEventRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_ID_FIELD_NUMBER: _builtins.int
+    FRESHNESS_TOKEN_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The event's id, a UUID in its 36-character form. Required."""
+    freshness_token: _builtins.str
+    """A `freshness_token` of IngestService: the answer waits until those events are
+    in the database, at most 5 seconds and no longer than the call's deadline;
+    then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+    duplicates or were refused by the database count as there. Default: no wait.
+    """
     def __init__(
         self,
         *,
         event_id: _builtins.str = ...,
+        freshness_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "freshness_token", b"freshness_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -678,6 +708,7 @@ class ListEventsRequest(_message.Message):
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FRESHNESS_TOKEN_FIELD_NUMBER: _builtins.int
     include_bots: _builtins.bool
     """Whether events of crawlers and other bots are listed."""
     time_zone: _builtins.str
@@ -687,6 +718,12 @@ class ListEventsRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before, with everything else but page_size
     unchanged. Relative ranges keep the meaning they had on the first page.
+    """
+    freshness_token: _builtins.str
+    """A `freshness_token` of IngestService: the answer waits until those events are
+    in the database, at most 5 seconds and no longer than the call's deadline;
+    then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+    duplicates or were refused by the database count as there. Default: no wait.
     """
     @_builtins.property
     def range(self) -> Global___TimeRange:
@@ -705,10 +742,11 @@ class ListEventsRequest(_message.Message):
         time_zone: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        freshness_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "range", b"range"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "include_bots", b"include_bots", "page_size", b"page_size", "page_token", b"page_token", "range", b"range", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "freshness_token", b"freshness_token", "include_bots", b"include_bots", "page_size", b"page_size", "page_token", b"page_token", "range", b"range", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -741,3 +779,315 @@ class ListEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
+
+@_typing.final
+class RealtimeQuestion(_message.Message):
+    """What is asked about the present."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOW_MINUTES_FIELD_NUMBER: _builtins.int
+    SERIES_MINUTES_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    INCLUDE_BOTS_FIELD_NUMBER: _builtins.int
+    now_minutes: _builtins.int
+    """How many minutes "now" is long, up to the present, from 1 to 30; default 5."""
+    series_minutes: _builtins.int
+    """Minutes of the series, the one that has begun included, from 1 to 60; default
+    30.
+    """
+    limit: _builtins.int
+    """Entries of each list, from 1 to 100; default 10."""
+    include_bots: _builtins.bool
+    """Whether events of crawlers and other bots count."""
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """Which events. Default: all but those of bots."""
+
+    def __init__(
+        self,
+        *,
+        now_minutes: _builtins.int = ...,
+        series_minutes: _builtins.int = ...,
+        limit: _builtins.int = ...,
+        filter: Global___Filter | None = ...,
+        include_bots: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "include_bots", b"include_bots", "limit", b"limit", "now_minutes", b"now_minutes", "series_minutes", b"series_minutes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RealtimeQuestion: _TypeAlias = RealtimeQuestion  # noqa: Y015
+
+@_typing.final
+class RealtimeRequest(_message.Message):
+    """Request of Realtime. Everything has a default."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    FRESHNESS_TOKEN_FIELD_NUMBER: _builtins.int
+    NO_CACHE_FIELD_NUMBER: _builtins.int
+    freshness_token: _builtins.str
+    """A `freshness_token` of IngestService; see AggregateRequest.freshness_token."""
+    no_cache: _builtins.bool
+    """Whether the numbers are computed anew even if the server has them already."""
+    @_builtins.property
+    def question(self) -> Global___RealtimeQuestion:
+        """What is asked."""
+
+    def __init__(
+        self,
+        *,
+        question: Global___RealtimeQuestion | None = ...,
+        freshness_token: _builtins.str = ...,
+        no_cache: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["question", b"question"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness_token", b"freshness_token", "no_cache", b"no_cache", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RealtimeRequest: _TypeAlias = RealtimeRequest  # noqa: Y015
+
+@_typing.final
+class RealtimeResponse(_message.Message):
+    """Response of Realtime."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    FROM_CACHE_FIELD_NUMBER: _builtins.int
+    from_cache: _builtins.bool
+    """See AnswerMetadata.from_cache."""
+    @_builtins.property
+    def snapshot(self) -> Global___RealtimeSnapshot:
+        """What happens now."""
+
+    def __init__(
+        self,
+        *,
+        snapshot: Global___RealtimeSnapshot | None = ...,
+        from_cache: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["snapshot", b"snapshot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_cache", b"from_cache", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RealtimeResponse: _TypeAlias = RealtimeResponse  # noqa: Y015
+
+@_typing.final
+class RealtimeSnapshot(_message.Message):
+    """What happens at one moment. All numbers are exact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    VISITORS_FIELD_NUMBER: _builtins.int
+    PAGE_VIEWS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    MINUTES_FIELD_NUMBER: _builtins.int
+    SERIES_VISITORS_FIELD_NUMBER: _builtins.int
+    PAGES_FIELD_NUMBER: _builtins.int
+    REFERRERS_FIELD_NUMBER: _builtins.int
+    COUNTRIES_FIELD_NUMBER: _builtins.int
+    visitors: _builtins.int
+    """Different visitors now."""
+    page_views: _builtins.int
+    """Page views now."""
+    events: _builtins.int
+    """Events now."""
+    series_visitors: _builtins.int
+    """Different visitors of the whole series; who was there in two minutes counts
+    once.
+    """
+    @_builtins.property
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """The moment: events up to it count, exclusive."""
+
+    @_builtins.property
+    def minutes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RealtimeMinute]:
+        """Every minute of the series, the oldest first; the last one has just begun."""
+
+    @_builtins.property
+    def pages(self) -> _containers.RepeatedCompositeFieldContainer[Global___RealtimeEntry]:
+        """Paths with the most visitors now, most first; those of the same number by
+        text. So are the other lists. Events without a path are not in it.
+        """
+
+    @_builtins.property
+    def referrers(self) -> _containers.RepeatedCompositeFieldContainer[Global___RealtimeEntry]:
+        """Domains of referrers with the most visitors now, without direct visits."""
+
+    @_builtins.property
+    def countries(self) -> _containers.RepeatedCompositeFieldContainer[Global___RealtimeEntry]:
+        """Countries with the most visitors now, as ISO 3166-1 alpha-2 codes, without
+        those that are not known.
+        """
+
+    def __init__(
+        self,
+        *,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        visitors: _builtins.int = ...,
+        page_views: _builtins.int = ...,
+        events: _builtins.int = ...,
+        minutes: _abc.Iterable[Global___RealtimeMinute] | None = ...,
+        series_visitors: _builtins.int = ...,
+        pages: _abc.Iterable[Global___RealtimeEntry] | None = ...,
+        referrers: _abc.Iterable[Global___RealtimeEntry] | None = ...,
+        countries: _abc.Iterable[Global___RealtimeEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "countries", b"countries", "events", b"events", "minutes", b"minutes", "page_views", b"page_views", "pages", b"pages", "referrers", b"referrers", "series_visitors", b"series_visitors", "visitors", b"visitors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RealtimeSnapshot: _TypeAlias = RealtimeSnapshot  # noqa: Y015
+
+@_typing.final
+class RealtimeMinute(_message.Message):
+    """One minute."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    VISITORS_FIELD_NUMBER: _builtins.int
+    PAGE_VIEWS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    visitors: _builtins.int
+    """Different visitors."""
+    page_views: _builtins.int
+    """Page views."""
+    events: _builtins.int
+    """Events."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Its start, a whole minute of UTC."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        visitors: _builtins.int = ...,
+        page_views: _builtins.int = ...,
+        events: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "page_views", b"page_views", "start_time", b"start_time", "visitors", b"visitors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RealtimeMinute: _TypeAlias = RealtimeMinute  # noqa: Y015
+
+@_typing.final
+class RealtimeEntry(_message.Message):
+    """One value of a list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    VISITORS_FIELD_NUMBER: _builtins.int
+    PAGE_VIEWS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    """The path, domain or country."""
+    visitors: _builtins.int
+    """Different visitors now."""
+    page_views: _builtins.int
+    """Page views now."""
+    events: _builtins.int
+    """Events now."""
+    def __init__(
+        self,
+        *,
+        value: _builtins.str = ...,
+        visitors: _builtins.int = ...,
+        page_views: _builtins.int = ...,
+        events: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "page_views", b"page_views", "value", b"value", "visitors", b"visitors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RealtimeEntry: _TypeAlias = RealtimeEntry  # noqa: Y015
+
+@_typing.final
+class WatchRealtimeRequest(_message.Message):
+    """Request of WatchRealtime. Everything has a default."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    MIN_INTERVAL_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """The last `resume_token` of a call before. Default: begin with a snapshot."""
+    @_builtins.property
+    def question(self) -> Global___RealtimeQuestion:
+        """What is watched."""
+
+    @_builtins.property
+    def min_interval(self) -> _duration_pb2.Duration:
+        """Time between two snapshots at least, from 1 to 60 seconds; default 1 second."""
+
+    @_builtins.property
+    def heartbeat_interval(self) -> _duration_pb2.Duration:
+        """Time between two messages at most, from 1 to 60 seconds; default 15 seconds."""
+
+    def __init__(
+        self,
+        *,
+        question: Global___RealtimeQuestion | None = ...,
+        min_interval: _duration_pb2.Duration | None = ...,
+        heartbeat_interval: _duration_pb2.Duration | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "min_interval", b"min_interval", "question", b"question"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "min_interval", b"min_interval", "question", b"question", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRealtimeRequest: _TypeAlias = WatchRealtimeRequest  # noqa: Y015
+
+@_typing.final
+class WatchRealtimeResponse(_message.Message):
+    """A message of WatchRealtime."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Opaque, at most 100 bytes: where to go on if the call ends. Works on every
+    server of the same database.
+    """
+    @_builtins.property
+    def snapshot(self) -> Global___RealtimeSnapshot:
+        """What happens now. Absent when nothing has changed since the last snapshot."""
+
+    def __init__(
+        self,
+        *,
+        snapshot: Global___RealtimeSnapshot | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["snapshot", b"snapshot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resume_token", b"resume_token", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRealtimeResponse: _TypeAlias = WatchRealtimeResponse  # noqa: Y015

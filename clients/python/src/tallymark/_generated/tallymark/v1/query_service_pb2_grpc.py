@@ -55,6 +55,16 @@ class QueryServiceStub:
                 request_serializer=tallymark_dot_v1_dot_query__service__pb2.ListEventsRequest.SerializeToString,
                 response_deserializer=tallymark_dot_v1_dot_query__service__pb2.ListEventsResponse.FromString,
                 _registered_method=True)
+        self.Realtime = channel.unary_unary(
+                '/tallymark.v1.QueryService/Realtime',
+                request_serializer=tallymark_dot_v1_dot_query__service__pb2.RealtimeRequest.SerializeToString,
+                response_deserializer=tallymark_dot_v1_dot_query__service__pb2.RealtimeResponse.FromString,
+                _registered_method=True)
+        self.WatchRealtime = channel.unary_stream(
+                '/tallymark.v1.QueryService/WatchRealtime',
+                request_serializer=tallymark_dot_v1_dot_query__service__pb2.WatchRealtimeRequest.SerializeToString,
+                response_deserializer=tallymark_dot_v1_dot_query__service__pb2.WatchRealtimeResponse.FromString,
+                _registered_method=True)
 
 
 class QueryServiceServicer:
@@ -88,6 +98,29 @@ class QueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Realtime(self, request, context):
+        """Says what happens now: visitors of the last minutes, minute by minute, with
+        their pages, referrers and countries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchRealtime(self, request, context):
+        """Sends what happens now: at once, and then whenever it changes.
+
+        A message carries the whole snapshot; a client that reads slowly misses those
+        in between, never the newest. In quiet times a message without a snapshot
+        comes at least every heartbeat_interval. If the call ends, go on in a new one
+        with the last resume_token: nothing older than that is sent, and no snapshot
+        that is the same. A server that stops ends the call with UNAVAILABLE
+        (SHUTTING_DOWN), one that has too many watchers refuses it with
+        RESOURCE_EXHAUSTED (TOO_MANY_WATCHERS).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -105,6 +138,16 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.ListEvents,
                     request_deserializer=tallymark_dot_v1_dot_query__service__pb2.ListEventsRequest.FromString,
                     response_serializer=tallymark_dot_v1_dot_query__service__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'Realtime': grpc.unary_unary_rpc_method_handler(
+                    servicer.Realtime,
+                    request_deserializer=tallymark_dot_v1_dot_query__service__pb2.RealtimeRequest.FromString,
+                    response_serializer=tallymark_dot_v1_dot_query__service__pb2.RealtimeResponse.SerializeToString,
+            ),
+            'WatchRealtime': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchRealtime,
+                    request_deserializer=tallymark_dot_v1_dot_query__service__pb2.WatchRealtimeRequest.FromString,
+                    response_serializer=tallymark_dot_v1_dot_query__service__pb2.WatchRealtimeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -194,6 +237,60 @@ class QueryService:
             '/tallymark.v1.QueryService/ListEvents',
             tallymark_dot_v1_dot_query__service__pb2.ListEventsRequest.SerializeToString,
             tallymark_dot_v1_dot_query__service__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Realtime(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymark.v1.QueryService/Realtime',
+            tallymark_dot_v1_dot_query__service__pb2.RealtimeRequest.SerializeToString,
+            tallymark_dot_v1_dot_query__service__pb2.RealtimeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchRealtime(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tallymark.v1.QueryService/WatchRealtime',
+            tallymark_dot_v1_dot_query__service__pb2.WatchRealtimeRequest.SerializeToString,
+            tallymark_dot_v1_dot_query__service__pb2.WatchRealtimeResponse.FromString,
             options,
             channel_credentials,
             insecure,

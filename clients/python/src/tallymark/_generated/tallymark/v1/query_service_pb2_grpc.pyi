@@ -47,6 +47,21 @@ class QueryServiceStub:
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListEventsRequest, _query_service_pb2.ListEventsResponse]
     """Lists stored events, newest first, a page at a time."""
+    Realtime: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.RealtimeRequest, _query_service_pb2.RealtimeResponse]
+    """Says what happens now: visitors of the last minutes, minute by minute, with
+    their pages, referrers and countries.
+    """
+    WatchRealtime: _grpc.UnaryStreamMultiCallable[_query_service_pb2.WatchRealtimeRequest, _query_service_pb2.WatchRealtimeResponse]
+    """Sends what happens now: at once, and then whenever it changes.
+
+    A message carries the whole snapshot; a client that reads slowly misses those
+    in between, never the newest. In quiet times a message without a snapshot
+    comes at least every heartbeat_interval. If the call ends, go on in a new one
+    with the last resume_token: nothing older than that is sent, and no snapshot
+    that is the same. A server that stops ends the call with UNAVAILABLE
+    (SHUTTING_DOWN), one that has too many watchers refuses it with
+    RESOURCE_EXHAUSTED (TOO_MANY_WATCHERS).
+    """
 
 @_typing.type_check_only
 class QueryServiceAsyncStub(QueryServiceStub):
@@ -67,6 +82,21 @@ class QueryServiceAsyncStub(QueryServiceStub):
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListEventsRequest, _query_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Lists stored events, newest first, a page at a time."""
+    Realtime: _aio.UnaryUnaryMultiCallable[_query_service_pb2.RealtimeRequest, _query_service_pb2.RealtimeResponse]  # type: ignore[assignment]
+    """Says what happens now: visitors of the last minutes, minute by minute, with
+    their pages, referrers and countries.
+    """
+    WatchRealtime: _aio.UnaryStreamMultiCallable[_query_service_pb2.WatchRealtimeRequest, _query_service_pb2.WatchRealtimeResponse]  # type: ignore[assignment]
+    """Sends what happens now: at once, and then whenever it changes.
+
+    A message carries the whole snapshot; a client that reads slowly misses those
+    in between, never the newest. In quiet times a message without a snapshot
+    comes at least every heartbeat_interval. If the call ends, go on in a new one
+    with the last resume_token: nothing older than that is sent, and no snapshot
+    that is the same. A server that stops ends the call with UNAVAILABLE
+    (SHUTTING_DOWN), one that has too many watchers refuses it with
+    RESOURCE_EXHAUSTED (TOO_MANY_WATCHERS).
+    """
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answers questions about stored events. Needs a read key (`authorization:
@@ -102,5 +132,32 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.ListEventsResponse, _abc.Awaitable[_query_service_pb2.ListEventsResponse]]:
         """Lists stored events, newest first, a page at a time."""
+
+    @_abc_1.abstractmethod
+    def Realtime(
+        self,
+        request: _query_service_pb2.RealtimeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.RealtimeResponse, _abc.Awaitable[_query_service_pb2.RealtimeResponse]]:
+        """Says what happens now: visitors of the last minutes, minute by minute, with
+        their pages, referrers and countries.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchRealtime(
+        self,
+        request: _query_service_pb2.WatchRealtimeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_query_service_pb2.WatchRealtimeResponse], _abc.AsyncIterator[_query_service_pb2.WatchRealtimeResponse]]:
+        """Sends what happens now: at once, and then whenever it changes.
+
+        A message carries the whole snapshot; a client that reads slowly misses those
+        in between, never the newest. In quiet times a message without a snapshot
+        comes at least every heartbeat_interval. If the call ends, go on in a new one
+        with the last resume_token: nothing older than that is sent, and no snapshot
+        that is the same. A server that stops ends the call with UNAVAILABLE
+        (SHUTTING_DOWN), one that has too many watchers refuses it with
+        RESOURCE_EXHAUSTED (TOO_MANY_WATCHERS).
+        """
 
 def add_QueryServiceServicer_to_server(servicer: QueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

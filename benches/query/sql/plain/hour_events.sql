@@ -1,0 +1,5 @@
+-- $1 since, $2 until. Uses events_time_event_id_key, or reads the range's chunks from end to end.
+select time_bucket('1 hour', time) as bucket, count(*)::float8 as events
+from events
+where property_no = 1 and time >= $1 and time < $2 and not is_bot
+group by 1
