@@ -108,6 +108,68 @@ func (Bucket) EnumDescriptor() ([]byte, []int) {
 	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{0}
 }
 
+// What a range is compared with.
+type Comparison int32
+
+const (
+	// Nothing.
+	Comparison_COMPARISON_UNSPECIFIED Comparison = 0
+	// The time just before, as long as the range: for days the same number of days
+	// before, for weeks, months, quarters and years the same part of the unit
+	// before. `month_to_date` on the 12th is compared with the 1st to the 12th of
+	// the previous month, `last_7_days` with the 7 days before, `today` at 10:30
+	// with yesterday until 10:30. Days are those of the question's time zone, so
+	// they may have 23 or 25 hours. A month that is too short ends with its last
+	// day: March up to the 30th is compared with all of February. An interval whose
+	// ends are midnights of the time zone is a number of days; any other, and
+	// `last_N_minutes` and `last_N_hours`, are compared with the same length of
+	// time.
+	Comparison_COMPARISON_PREVIOUS_PERIOD Comparison = 1
+	// The same dates and times of day a year before. February 29 becomes the 28.
+	Comparison_COMPARISON_PREVIOUS_YEAR Comparison = 2
+)
+
+// Enum value maps for Comparison.
+var (
+	Comparison_name = map[int32]string{
+		0: "COMPARISON_UNSPECIFIED",
+		1: "COMPARISON_PREVIOUS_PERIOD",
+		2: "COMPARISON_PREVIOUS_YEAR",
+	}
+	Comparison_value = map[string]int32{
+		"COMPARISON_UNSPECIFIED":     0,
+		"COMPARISON_PREVIOUS_PERIOD": 1,
+		"COMPARISON_PREVIOUS_YEAR":   2,
+	}
+)
+
+func (x Comparison) Enum() *Comparison {
+	p := new(Comparison)
+	*p = x
+	return p
+}
+
+func (x Comparison) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Comparison) Descriptor() protoreflect.EnumDescriptor {
+	return file_tallymark_v1_query_service_proto_enumTypes[1].Descriptor()
+}
+
+func (Comparison) Type() protoreflect.EnumType {
+	return &file_tallymark_v1_query_service_proto_enumTypes[1]
+}
+
+func (x Comparison) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Comparison.Descriptor instead.
+func (Comparison) EnumDescriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{1}
+}
+
 // How a dimension is compared. Text is compared byte by byte, case matters.
 type Operator int32
 
@@ -177,11 +239,11 @@ func (x Operator) String() string {
 }
 
 func (Operator) Descriptor() protoreflect.EnumDescriptor {
-	return file_tallymark_v1_query_service_proto_enumTypes[1].Descriptor()
+	return file_tallymark_v1_query_service_proto_enumTypes[2].Descriptor()
 }
 
 func (Operator) Type() protoreflect.EnumType {
-	return &file_tallymark_v1_query_service_proto_enumTypes[1]
+	return &file_tallymark_v1_query_service_proto_enumTypes[2]
 }
 
 func (x Operator) Number() protoreflect.EnumNumber {
@@ -190,7 +252,121 @@ func (x Operator) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Operator.Descriptor instead.
 func (Operator) EnumDescriptor() ([]byte, []int) {
-	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{1}
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{2}
+}
+
+// What values of a dimension are.
+type ValueType int32
+
+const (
+	// Not said.
+	ValueType_VALUE_TYPE_UNSPECIFIED ValueType = 0
+	// Text.
+	ValueType_VALUE_TYPE_TEXT ValueType = 1
+	// `true` or `false`, compared as text.
+	ValueType_VALUE_TYPE_BOOLEAN ValueType = 2
+	// A number, in a condition as decimal text.
+	ValueType_VALUE_TYPE_NUMBER ValueType = 3
+	// Any JSON value, compared as text, or as a number where it is one.
+	ValueType_VALUE_TYPE_JSON ValueType = 4
+)
+
+// Enum value maps for ValueType.
+var (
+	ValueType_name = map[int32]string{
+		0: "VALUE_TYPE_UNSPECIFIED",
+		1: "VALUE_TYPE_TEXT",
+		2: "VALUE_TYPE_BOOLEAN",
+		3: "VALUE_TYPE_NUMBER",
+		4: "VALUE_TYPE_JSON",
+	}
+	ValueType_value = map[string]int32{
+		"VALUE_TYPE_UNSPECIFIED": 0,
+		"VALUE_TYPE_TEXT":        1,
+		"VALUE_TYPE_BOOLEAN":     2,
+		"VALUE_TYPE_NUMBER":      3,
+		"VALUE_TYPE_JSON":        4,
+	}
+)
+
+func (x ValueType) Enum() *ValueType {
+	p := new(ValueType)
+	*p = x
+	return p
+}
+
+func (x ValueType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ValueType) Descriptor() protoreflect.EnumDescriptor {
+	return file_tallymark_v1_query_service_proto_enumTypes[3].Descriptor()
+}
+
+func (ValueType) Type() protoreflect.EnumType {
+	return &file_tallymark_v1_query_service_proto_enumTypes[3]
+}
+
+func (x ValueType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ValueType.Descriptor instead.
+func (ValueType) EnumDescriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{3}
+}
+
+// How far a rollup is.
+type RollupStatus int32
+
+const (
+	// Not said.
+	RollupStatus_ROLLUP_STATUS_UNSPECIFIED RollupStatus = 0
+	// It is being built from the events; until then they answer.
+	RollupStatus_ROLLUP_STATUS_BUILDING RollupStatus = 1
+	// It answers.
+	RollupStatus_ROLLUP_STATUS_READY RollupStatus = 2
+)
+
+// Enum value maps for RollupStatus.
+var (
+	RollupStatus_name = map[int32]string{
+		0: "ROLLUP_STATUS_UNSPECIFIED",
+		1: "ROLLUP_STATUS_BUILDING",
+		2: "ROLLUP_STATUS_READY",
+	}
+	RollupStatus_value = map[string]int32{
+		"ROLLUP_STATUS_UNSPECIFIED": 0,
+		"ROLLUP_STATUS_BUILDING":    1,
+		"ROLLUP_STATUS_READY":       2,
+	}
+)
+
+func (x RollupStatus) Enum() *RollupStatus {
+	p := new(RollupStatus)
+	*p = x
+	return p
+}
+
+func (x RollupStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RollupStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_tallymark_v1_query_service_proto_enumTypes[4].Descriptor()
+}
+
+func (RollupStatus) Type() protoreflect.EnumType {
+	return &file_tallymark_v1_query_service_proto_enumTypes[4]
+}
+
+func (x RollupStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RollupStatus.Descriptor instead.
+func (RollupStatus) EnumDescriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{4}
 }
 
 // Request of Aggregate. Everything has a default: the empty request counts the
@@ -240,6 +416,17 @@ type AggregateRequest struct {
 	// Whether to compute the totals over all buckets and all rows, those left out
 	// by `limit` included.
 	Totals bool `protobuf:"varint,11,opt,name=totals,proto3" json:"totals,omitempty"`
+	// What to compare with. Default: nothing. Rows of the two ranges belong
+	// together when their dimensions are the same and their buckets have the same
+	// place, counted from the start of each range: the first day with the first
+	// day, whatever their dates. A row that only the range before has is added, as
+	// a row of the range in which nothing was measured, unless `limit` cuts rows of
+	// the range itself: then the rows are those of the range.
+	Compare Comparison `protobuf:"varint,12,opt,name=compare,proto3,enum=tallymark.v1.Comparison" json:"compare,omitempty"`
+	// Whether to measure what `limit` leaves out, in AggregateResponse.others.
+	Others bool `protobuf:"varint,13,opt,name=others,proto3" json:"others,omitempty"`
+	// Whether metadata.explanation says how the answer came about.
+	Explain bool `protobuf:"varint,14,opt,name=explain,proto3" json:"explain,omitempty"`
 	// A `freshness_token` of IngestService: the answer waits until those events are
 	// in the database, at most 5 seconds and no longer than the call's deadline;
 	// then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
@@ -360,6 +547,27 @@ func (x *AggregateRequest) GetTotals() bool {
 	return false
 }
 
+func (x *AggregateRequest) GetCompare() Comparison {
+	if x != nil {
+		return x.Compare
+	}
+	return Comparison_COMPARISON_UNSPECIFIED
+}
+
+func (x *AggregateRequest) GetOthers() bool {
+	if x != nil {
+		return x.Others
+	}
+	return false
+}
+
+func (x *AggregateRequest) GetExplain() bool {
+	if x != nil {
+		return x.Explain
+	}
+	return false
+}
+
 func (x *AggregateRequest) GetFreshnessToken() string {
 	if x != nil {
 		return x.FreshnessToken
@@ -460,10 +668,13 @@ type isTimeRange_Range interface {
 type TimeRange_Relative struct {
 	// By name, in the question's time zone: `today`, `yesterday`,
 	// `last_N_minutes`, `last_N_hours` (up to now), `last_N_days`, `last_N_weeks`,
-	// `last_N_months` (whole calendar units up to now, the current one
-	// included), `week_to_date`, `month_to_date`, `quarter_to_date`,
-	// `year_to_date`, `previous_week`, `previous_month`, `previous_quarter`,
-	// `previous_year`.
+	// `last_N_months`, `last_N_quarters`, `last_N_years` (calendar units up to
+	// now, the current one included), `previous_N_days`, `previous_N_weeks`,
+	// `previous_N_months`, `previous_N_quarters`, `previous_N_years` (whole
+	// calendar units, the current one not included), `week_to_date`,
+	// `month_to_date`, `quarter_to_date`, `year_to_date`, `previous_week`,
+	// `previous_month`, `previous_quarter`, `previous_year`, `all_time` (from
+	// 2000-01-01 up to now). N is from 1 to 100,000.
 	Relative string `protobuf:"bytes,1,opt,name=relative,proto3,oneof"`
 }
 
@@ -896,7 +1107,11 @@ type AggregateResponse struct {
 	// rows. Present when asked for; its bucket_start is the start of the range.
 	Totals *AggregateRow `protobuf:"bytes,4,opt,name=totals,proto3" json:"totals,omitempty"`
 	// How the answer came about.
-	Metadata      *AnswerMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	Metadata *AnswerMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// What `limit` left out, measured at once over the whole range: a visitor or an
+	// event of several rows counts once. Present when asked for and when something
+	// was left out, now or before; its bucket_start is the start of the range.
+	Others        *AggregateRow `protobuf:"bytes,6,opt,name=others,proto3" json:"others,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -966,20 +1181,39 @@ func (x *AggregateResponse) GetMetadata() *AnswerMetadata {
 	return nil
 }
 
+func (x *AggregateResponse) GetOthers() *AggregateRow {
+	if x != nil {
+		return x.Others
+	}
+	return nil
+}
+
 // One bucket of one combination of dimension values.
 type AggregateRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Start of the bucket. The first bucket may start before the range; only its
-	// part inside the range is counted.
+	// part inside the range is counted. Absent when only the range before has a
+	// bucket at this place: the 31st day of a comparison of April with March.
 	BucketStart *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=bucket_start,json=bucketStart,proto3" json:"bucket_start,omitempty"`
 	// Values of the dimensions, in the order of AggregateResponse.dimensions;
 	// empty where an event does not have it.
 	Dimensions []string `protobuf:"bytes,2,rep,name=dimensions,proto3" json:"dimensions,omitempty"`
 	// Values of the metrics, in the order of AggregateResponse.metrics. Counts are
 	// exact to 2^53. NaN where there is nothing to measure: a mean of no durations.
-	Metrics       []float64 `protobuf:"fixed64,3,rep,packed,name=metrics,proto3" json:"metrics,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Metrics []float64 `protobuf:"fixed64,3,rep,packed,name=metrics,proto3" json:"metrics,omitempty"`
+	// Values of the metrics in the range before, in the same order. Empty unless
+	// `compare` is set. NaN where there is nothing to measure, and everywhere when
+	// the range before has no bucket at this place.
+	MetricsBefore []float64 `protobuf:"fixed64,4,rep,packed,name=metrics_before,json=metricsBefore,proto3" json:"metrics_before,omitempty"`
+	// Change since the range before, in percent of it: 50 is half as much again.
+	// Empty unless `compare` is set. NaN where there is nothing to compare: no
+	// value now, none before, or 0 before.
+	ChangePercent []float64 `protobuf:"fixed64,5,rep,packed,name=change_percent,json=changePercent,proto3" json:"change_percent,omitempty"`
+	// Start of the bucket of the range before. Absent unless `compare` is set, and
+	// when that range has no bucket at this place.
+	BucketStartBefore *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=bucket_start_before,json=bucketStartBefore,proto3" json:"bucket_start_before,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *AggregateRow) Reset() {
@@ -1033,6 +1267,27 @@ func (x *AggregateRow) GetMetrics() []float64 {
 	return nil
 }
 
+func (x *AggregateRow) GetMetricsBefore() []float64 {
+	if x != nil {
+		return x.MetricsBefore
+	}
+	return nil
+}
+
+func (x *AggregateRow) GetChangePercent() []float64 {
+	if x != nil {
+		return x.ChangePercent
+	}
+	return nil
+}
+
+func (x *AggregateRow) GetBucketStartBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BucketStartBefore
+	}
+	return nil
+}
+
 // How an answer came about.
 type AnswerMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1042,7 +1297,8 @@ type AnswerMetadata struct {
 	Until *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
 	// Time zone used.
 	TimeZone string `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
-	// Where the numbers come from: `events` for the raw events.
+	// Where the numbers come from: `events` for the raw events, or `rollup` and the
+	// name of one; several are separated by `, `.
 	Source string `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
 	// Whether every number is exact.
 	Exact bool `protobuf:"varint,5,opt,name=exact,proto3" json:"exact,omitempty"`
@@ -1051,6 +1307,12 @@ type AnswerMetadata struct {
 	// Starts of the buckets that the range or the present cuts: more may come, or
 	// part of it was not asked for.
 	PartialBuckets []*timestamppb.Timestamp `protobuf:"bytes,7,rep,name=partial_buckets,json=partialBuckets,proto3" json:"partial_buckets,omitempty"`
+	// Every event that was in the database at this time is in the answer.
+	Watermark *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=watermark,proto3" json:"watermark,omitempty"`
+	// The range before. Present when `compare` is set.
+	Comparison *Interval `protobuf:"bytes,9,opt,name=comparison,proto3" json:"comparison,omitempty"`
+	// How the numbers were had. Present when `explain` is set.
+	Explanation *Explanation `protobuf:"bytes,10,opt,name=explanation,proto3" json:"explanation,omitempty"`
 	// Whether the numbers were computed for an earlier question, or for the same
 	// one of another caller at the same time.
 	FromCache     bool `protobuf:"varint,30,opt,name=from_cache,json=fromCache,proto3" json:"from_cache,omitempty"`
@@ -1137,11 +1399,1728 @@ func (x *AnswerMetadata) GetPartialBuckets() []*timestamppb.Timestamp {
 	return nil
 }
 
+func (x *AnswerMetadata) GetWatermark() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Watermark
+	}
+	return nil
+}
+
+func (x *AnswerMetadata) GetComparison() *Interval {
+	if x != nil {
+		return x.Comparison
+	}
+	return nil
+}
+
+func (x *AnswerMetadata) GetExplanation() *Explanation {
+	if x != nil {
+		return x.Explanation
+	}
+	return nil
+}
+
 func (x *AnswerMetadata) GetFromCache() bool {
 	if x != nil {
 		return x.FromCache
 	}
 	return false
+}
+
+// How the numbers of an answer were had. For people; the words may change.
+type Explanation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Each question that the answer is made of.
+	Questions []*QuestionPlan `protobuf:"bytes,1,rep,name=questions,proto3" json:"questions,omitempty"`
+	// What was run in the database, in the order in which it ended.
+	Executed      []*ExecutedStep `protobuf:"bytes,2,rep,name=executed,proto3" json:"executed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation) Reset() {
+	*x = Explanation{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation) ProtoMessage() {}
+
+func (x *Explanation) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
+func (*Explanation) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Explanation) GetQuestions() []*QuestionPlan {
+	if x != nil {
+		return x.Questions
+	}
+	return nil
+}
+
+func (x *Explanation) GetExecuted() []*ExecutedStep {
+	if x != nil {
+		return x.Executed
+	}
+	return nil
+}
+
+// How a part of an answer was had.
+type QuestionPlan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which part: `rows`, `rows before`, `series`, or a dimension.
+	Question string `protobuf:"bytes,1,opt,name=question,proto3" json:"question,omitempty"`
+	// Where its numbers come from, as in AnswerMetadata.source.
+	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// What was done.
+	Steps         []string `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuestionPlan) Reset() {
+	*x = QuestionPlan{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuestionPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuestionPlan) ProtoMessage() {}
+
+func (x *QuestionPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuestionPlan.ProtoReflect.Descriptor instead.
+func (*QuestionPlan) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *QuestionPlan) GetQuestion() string {
+	if x != nil {
+		return x.Question
+	}
+	return ""
+}
+
+func (x *QuestionPlan) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *QuestionPlan) GetSteps() []string {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+// A statement that was run.
+type ExecutedStep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it does.
+	Step string `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
+	// How long it took, in milliseconds, the way to the database and back included.
+	Milliseconds float64 `protobuf:"fixed64,2,opt,name=milliseconds,proto3" json:"milliseconds,omitempty"`
+	// Rows that it returned.
+	Rows          int64 `protobuf:"varint,3,opt,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecutedStep) Reset() {
+	*x = ExecutedStep{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecutedStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecutedStep) ProtoMessage() {}
+
+func (x *ExecutedStep) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecutedStep.ProtoReflect.Descriptor instead.
+func (*ExecutedStep) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ExecutedStep) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *ExecutedStep) GetMilliseconds() float64 {
+	if x != nil {
+		return x.Milliseconds
+	}
+	return 0
+}
+
+func (x *ExecutedStep) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+// Request of Breakdown. Only the dimension is required.
+type BreakdownRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dimension whose values are wanted, one of AggregateRequest.dimensions.
+	// Required.
+	Dimension string `protobuf:"bytes,1,opt,name=dimension,proto3" json:"dimension,omitempty"`
+	// Which time. Default: `last_30_days`.
+	Range *TimeRange `protobuf:"bytes,2,opt,name=range,proto3" json:"range,omitempty"`
+	// Which events. Default: all but those of bots.
+	Filter *Filter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Whether events of crawlers and other bots count.
+	IncludeBots bool `protobuf:"varint,4,opt,name=include_bots,json=includeBots,proto3" json:"include_bots,omitempty"`
+	// IANA name of the time zone of days and of relative ranges. Default: the
+	// property's.
+	TimeZone string `protobuf:"bytes,5,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	// What to measure, at most 16, as in AggregateRequest.metrics. Default:
+	// `visitors` and `events`.
+	Metrics []string `protobuf:"bytes,6,rep,name=metrics,proto3" json:"metrics,omitempty"`
+	// Order of the values: the dimension's name, or one of the metrics. Default:
+	// the first metric descending. Ties are broken by value.
+	OrderBy []*OrderBy `protobuf:"bytes,7,rep,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	// At most this many values. From 1 to 1,000; default 10.
+	Limit int32 `protobuf:"varint,8,opt,name=limit,proto3" json:"limit,omitempty"`
+	// How many values to skip: `offset` 20 with `limit` 10 is the third page. From
+	// 0 to 99,000. Pages of a relative range move with the clock: ask for the later
+	// ones with the interval of the first one's metadata.
+	Offset int32 `protobuf:"varint,9,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Only values that contain this text, byte by byte, at most 2,048 bytes.
+	// Shares are still of everything. Default: all values.
+	Contains string `protobuf:"bytes,10,opt,name=contains,proto3" json:"contains,omitempty"`
+	// What to compare with. Default: nothing. A value that only the range before
+	// has is added, unless `limit` cuts values of the range itself.
+	Compare Comparison `protobuf:"varint,11,opt,name=compare,proto3,enum=tallymark.v1.Comparison" json:"compare,omitempty"`
+	// Whether to measure all values after the last one returned, in
+	// BreakdownResponse.others. Not together with `contains` where an event may
+	// have several values (`category`, `tag`).
+	Others bool `protobuf:"varint,12,opt,name=others,proto3" json:"others,omitempty"`
+	// Width of the buckets of a series of the first metric for each value.
+	// Default: no series. Values and buckets together may be at most 100,000
+	// numbers. BUCKET_WHOLE_RANGE is no series.
+	Series Bucket `protobuf:"varint,13,opt,name=series,proto3,enum=tallymark.v1.Bucket" json:"series,omitempty"`
+	// Whether metadata.explanation says how the answer came about.
+	Explain bool `protobuf:"varint,14,opt,name=explain,proto3" json:"explain,omitempty"`
+	// A `freshness_token` of IngestService: the answer waits until those events are
+	// in the database, at most 5 seconds and no longer than the call's deadline;
+	// then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+	// duplicates or were refused by the database count as there. Default: no wait.
+	FreshnessToken string `protobuf:"bytes,30,opt,name=freshness_token,json=freshnessToken,proto3" json:"freshness_token,omitempty"`
+	// Whether the numbers are computed anew even if the server has them already.
+	// The answer is the same: what is cached is never older than the data, but for
+	// what other servers have loaded in the last second.
+	NoCache       bool `protobuf:"varint,31,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakdownRequest) Reset() {
+	*x = BreakdownRequest{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakdownRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakdownRequest) ProtoMessage() {}
+
+func (x *BreakdownRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakdownRequest.ProtoReflect.Descriptor instead.
+func (*BreakdownRequest) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BreakdownRequest) GetDimension() string {
+	if x != nil {
+		return x.Dimension
+	}
+	return ""
+}
+
+func (x *BreakdownRequest) GetRange() *TimeRange {
+	if x != nil {
+		return x.Range
+	}
+	return nil
+}
+
+func (x *BreakdownRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *BreakdownRequest) GetIncludeBots() bool {
+	if x != nil {
+		return x.IncludeBots
+	}
+	return false
+}
+
+func (x *BreakdownRequest) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *BreakdownRequest) GetMetrics() []string {
+	if x != nil {
+		return x.Metrics
+	}
+	return nil
+}
+
+func (x *BreakdownRequest) GetOrderBy() []*OrderBy {
+	if x != nil {
+		return x.OrderBy
+	}
+	return nil
+}
+
+func (x *BreakdownRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *BreakdownRequest) GetOffset() int32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *BreakdownRequest) GetContains() string {
+	if x != nil {
+		return x.Contains
+	}
+	return ""
+}
+
+func (x *BreakdownRequest) GetCompare() Comparison {
+	if x != nil {
+		return x.Compare
+	}
+	return Comparison_COMPARISON_UNSPECIFIED
+}
+
+func (x *BreakdownRequest) GetOthers() bool {
+	if x != nil {
+		return x.Others
+	}
+	return false
+}
+
+func (x *BreakdownRequest) GetSeries() Bucket {
+	if x != nil {
+		return x.Series
+	}
+	return Bucket_BUCKET_UNSPECIFIED
+}
+
+func (x *BreakdownRequest) GetExplain() bool {
+	if x != nil {
+		return x.Explain
+	}
+	return false
+}
+
+func (x *BreakdownRequest) GetFreshnessToken() string {
+	if x != nil {
+		return x.FreshnessToken
+	}
+	return ""
+}
+
+func (x *BreakdownRequest) GetNoCache() bool {
+	if x != nil {
+		return x.NoCache
+	}
+	return false
+}
+
+// Response of Breakdown.
+type BreakdownResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dimension.
+	Dimension string `protobuf:"bytes,1,opt,name=dimension,proto3" json:"dimension,omitempty"`
+	// Names of the metrics of rows, totals and others, in order.
+	Metrics []string `protobuf:"bytes,2,rep,name=metrics,proto3" json:"metrics,omitempty"`
+	// The values.
+	Rows []*BreakdownRow `protobuf:"bytes,3,rep,name=rows,proto3" json:"rows,omitempty"`
+	// Everything at once, events without the dimension and values that do not
+	// contain the text included. Its value is empty.
+	Totals *BreakdownRow `protobuf:"bytes,4,opt,name=totals,proto3" json:"totals,omitempty"`
+	// All values after the last one returned, at once. Present when asked for and
+	// when there are any. Its value is empty.
+	Others *BreakdownRow `protobuf:"bytes,5,opt,name=others,proto3" json:"others,omitempty"`
+	// Values there are before `limit` and `offset`, those of `contains` only.
+	ValueCount int64 `protobuf:"varint,6,opt,name=value_count,json=valueCount,proto3" json:"value_count,omitempty"`
+	// Starts of the buckets of BreakdownRow.series. Empty without `series`.
+	SeriesStarts []*timestamppb.Timestamp `protobuf:"bytes,7,rep,name=series_starts,json=seriesStarts,proto3" json:"series_starts,omitempty"`
+	// How the answer came about.
+	Metadata      *AnswerMetadata `protobuf:"bytes,8,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakdownResponse) Reset() {
+	*x = BreakdownResponse{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakdownResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakdownResponse) ProtoMessage() {}
+
+func (x *BreakdownResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakdownResponse.ProtoReflect.Descriptor instead.
+func (*BreakdownResponse) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BreakdownResponse) GetDimension() string {
+	if x != nil {
+		return x.Dimension
+	}
+	return ""
+}
+
+func (x *BreakdownResponse) GetMetrics() []string {
+	if x != nil {
+		return x.Metrics
+	}
+	return nil
+}
+
+func (x *BreakdownResponse) GetRows() []*BreakdownRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *BreakdownResponse) GetTotals() *BreakdownRow {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+func (x *BreakdownResponse) GetOthers() *BreakdownRow {
+	if x != nil {
+		return x.Others
+	}
+	return nil
+}
+
+func (x *BreakdownResponse) GetValueCount() int64 {
+	if x != nil {
+		return x.ValueCount
+	}
+	return 0
+}
+
+func (x *BreakdownResponse) GetSeriesStarts() []*timestamppb.Timestamp {
+	if x != nil {
+		return x.SeriesStarts
+	}
+	return nil
+}
+
+func (x *BreakdownResponse) GetMetadata() *AnswerMetadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+// A value of a dimension.
+type BreakdownRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The value; empty for events that do not have the dimension.
+	Value string `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	// Values of the metrics. NaN where there is nothing to measure.
+	Metrics []float64 `protobuf:"fixed64,2,rep,packed,name=metrics,proto3" json:"metrics,omitempty"`
+	// Share of the totals, in percent, for each metric that is a count or a sum;
+	// NaN for others, and of nothing. Shares of `visitors`, and those of a dimension
+	// with several values an event, may add up to more than 100.
+	SharePercent []float64 `protobuf:"fixed64,3,rep,packed,name=share_percent,json=sharePercent,proto3" json:"share_percent,omitempty"`
+	// Values of the metrics in the range before. Empty unless `compare` is set.
+	MetricsBefore []float64 `protobuf:"fixed64,4,rep,packed,name=metrics_before,json=metricsBefore,proto3" json:"metrics_before,omitempty"`
+	// Change since the range before, in percent of it. Empty unless `compare` is
+	// set. NaN where there is nothing to compare: no value now, none before, or 0
+	// before.
+	ChangePercent []float64 `protobuf:"fixed64,5,rep,packed,name=change_percent,json=changePercent,proto3" json:"change_percent,omitempty"`
+	// The first metric in each bucket of BreakdownResponse.series_starts. Empty
+	// without `series`, and in totals and others.
+	Series        []float64 `protobuf:"fixed64,6,rep,packed,name=series,proto3" json:"series,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakdownRow) Reset() {
+	*x = BreakdownRow{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakdownRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakdownRow) ProtoMessage() {}
+
+func (x *BreakdownRow) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakdownRow.ProtoReflect.Descriptor instead.
+func (*BreakdownRow) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *BreakdownRow) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *BreakdownRow) GetMetrics() []float64 {
+	if x != nil {
+		return x.Metrics
+	}
+	return nil
+}
+
+func (x *BreakdownRow) GetSharePercent() []float64 {
+	if x != nil {
+		return x.SharePercent
+	}
+	return nil
+}
+
+func (x *BreakdownRow) GetMetricsBefore() []float64 {
+	if x != nil {
+		return x.MetricsBefore
+	}
+	return nil
+}
+
+func (x *BreakdownRow) GetChangePercent() []float64 {
+	if x != nil {
+		return x.ChangePercent
+	}
+	return nil
+}
+
+func (x *BreakdownRow) GetSeries() []float64 {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
+// Request of Overview. Everything has a default.
+type OverviewRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which time. Default: `last_30_days`.
+	Range *TimeRange `protobuf:"bytes,1,opt,name=range,proto3" json:"range,omitempty"`
+	// Which events. Default: all but those of bots.
+	Filter *Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Whether events of crawlers and other bots count.
+	IncludeBots bool `protobuf:"varint,3,opt,name=include_bots,json=includeBots,proto3" json:"include_bots,omitempty"`
+	// IANA name of the time zone of days and longer buckets and of relative
+	// ranges. Default: the property's.
+	TimeZone string `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	// What to compare with. Default: nothing.
+	Compare Comparison `protobuf:"varint,5,opt,name=compare,proto3,enum=tallymark.v1.Comparison" json:"compare,omitempty"`
+	// Width of the buckets of the series. Default: an hour for a range of up to 2
+	// days, a month for one of more than a year, else a day. At most 10,000 buckets.
+	Bucket Bucket `protobuf:"varint,6,opt,name=bucket,proto3,enum=tallymark.v1.Bucket" json:"bucket,omitempty"`
+	// What totals and series measure, at most 16. Default: `visitors`,
+	// `page_views`, `events`, `duration_mean` and `scroll_depth_mean`.
+	Metrics []string `protobuf:"bytes,7,rep,name=metrics,proto3" json:"metrics,omitempty"`
+	// The lists of top values, at most 16, no dimension twice. Default: `page`,
+	// `referrer`, `channel`, `country`, `browser`, `os`, `device` and `name`, 10
+	// values each.
+	Lists []*OverviewList `protobuf:"bytes,8,rep,name=lists,proto3" json:"lists,omitempty"`
+	// What the lists measure, at most 16; the first decides the order, largest
+	// first. Default: `visitors` and `events`.
+	ListMetrics []string `protobuf:"bytes,9,rep,name=list_metrics,json=listMetrics,proto3" json:"list_metrics,omitempty"`
+	// Whether to measure, in each list, what its limit leaves out.
+	Others bool `protobuf:"varint,10,opt,name=others,proto3" json:"others,omitempty"`
+	// Whether metadata.explanation says how the answer came about.
+	Explain bool `protobuf:"varint,11,opt,name=explain,proto3" json:"explain,omitempty"`
+	// A `freshness_token` of IngestService: the answer waits until those events are
+	// in the database, at most 5 seconds and no longer than the call's deadline;
+	// then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+	// duplicates or were refused by the database count as there. Default: no wait.
+	FreshnessToken string `protobuf:"bytes,30,opt,name=freshness_token,json=freshnessToken,proto3" json:"freshness_token,omitempty"`
+	// Whether the numbers are computed anew even if the server has them already.
+	// The answer is the same: what is cached is never older than the data, but for
+	// what other servers have loaded in the last second.
+	NoCache       bool `protobuf:"varint,31,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverviewRequest) Reset() {
+	*x = OverviewRequest{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverviewRequest) ProtoMessage() {}
+
+func (x *OverviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverviewRequest.ProtoReflect.Descriptor instead.
+func (*OverviewRequest) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *OverviewRequest) GetRange() *TimeRange {
+	if x != nil {
+		return x.Range
+	}
+	return nil
+}
+
+func (x *OverviewRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *OverviewRequest) GetIncludeBots() bool {
+	if x != nil {
+		return x.IncludeBots
+	}
+	return false
+}
+
+func (x *OverviewRequest) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *OverviewRequest) GetCompare() Comparison {
+	if x != nil {
+		return x.Compare
+	}
+	return Comparison_COMPARISON_UNSPECIFIED
+}
+
+func (x *OverviewRequest) GetBucket() Bucket {
+	if x != nil {
+		return x.Bucket
+	}
+	return Bucket_BUCKET_UNSPECIFIED
+}
+
+func (x *OverviewRequest) GetMetrics() []string {
+	if x != nil {
+		return x.Metrics
+	}
+	return nil
+}
+
+func (x *OverviewRequest) GetLists() []*OverviewList {
+	if x != nil {
+		return x.Lists
+	}
+	return nil
+}
+
+func (x *OverviewRequest) GetListMetrics() []string {
+	if x != nil {
+		return x.ListMetrics
+	}
+	return nil
+}
+
+func (x *OverviewRequest) GetOthers() bool {
+	if x != nil {
+		return x.Others
+	}
+	return false
+}
+
+func (x *OverviewRequest) GetExplain() bool {
+	if x != nil {
+		return x.Explain
+	}
+	return false
+}
+
+func (x *OverviewRequest) GetFreshnessToken() string {
+	if x != nil {
+		return x.FreshnessToken
+	}
+	return ""
+}
+
+func (x *OverviewRequest) GetNoCache() bool {
+	if x != nil {
+		return x.NoCache
+	}
+	return false
+}
+
+// A list of top values that is wanted.
+type OverviewList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dimension. Required.
+	Dimension string `protobuf:"bytes,1,opt,name=dimension,proto3" json:"dimension,omitempty"`
+	// At most this many values. From 1 to 100; default 10.
+	Limit         int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverviewList) Reset() {
+	*x = OverviewList{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverviewList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverviewList) ProtoMessage() {}
+
+func (x *OverviewList) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverviewList.ProtoReflect.Descriptor instead.
+func (*OverviewList) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *OverviewList) GetDimension() string {
+	if x != nil {
+		return x.Dimension
+	}
+	return ""
+}
+
+func (x *OverviewList) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// Response of Overview.
+type OverviewResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of the metrics of totals and series, in order.
+	Metrics []string `protobuf:"bytes,1,rep,name=metrics,proto3" json:"metrics,omitempty"`
+	// Everything at once.
+	Totals *AggregateRow `protobuf:"bytes,2,opt,name=totals,proto3" json:"totals,omitempty"`
+	// Every bucket, those without events included, in order.
+	Series []*AggregateRow `protobuf:"bytes,3,rep,name=series,proto3" json:"series,omitempty"`
+	// Names of the metrics of the lists, in order.
+	ListMetrics []string `protobuf:"bytes,4,rep,name=list_metrics,json=listMetrics,proto3" json:"list_metrics,omitempty"`
+	// The lists, in the order of the request.
+	Lists []*OverviewValues `protobuf:"bytes,5,rep,name=lists,proto3" json:"lists,omitempty"`
+	// How the answer came about. Partial buckets are those of the series.
+	Metadata      *AnswerMetadata `protobuf:"bytes,6,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverviewResponse) Reset() {
+	*x = OverviewResponse{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverviewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverviewResponse) ProtoMessage() {}
+
+func (x *OverviewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverviewResponse.ProtoReflect.Descriptor instead.
+func (*OverviewResponse) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *OverviewResponse) GetMetrics() []string {
+	if x != nil {
+		return x.Metrics
+	}
+	return nil
+}
+
+func (x *OverviewResponse) GetTotals() *AggregateRow {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+func (x *OverviewResponse) GetSeries() []*AggregateRow {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
+func (x *OverviewResponse) GetListMetrics() []string {
+	if x != nil {
+		return x.ListMetrics
+	}
+	return nil
+}
+
+func (x *OverviewResponse) GetLists() []*OverviewValues {
+	if x != nil {
+		return x.Lists
+	}
+	return nil
+}
+
+func (x *OverviewResponse) GetMetadata() *AnswerMetadata {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+// The top values of a dimension in an overview.
+type OverviewValues struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dimension.
+	Dimension string `protobuf:"bytes,1,opt,name=dimension,proto3" json:"dimension,omitempty"`
+	// The values, without series.
+	Rows []*BreakdownRow `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	// What the limit left out, at once. Present when asked for and when there is
+	// something.
+	Others *BreakdownRow `protobuf:"bytes,3,opt,name=others,proto3" json:"others,omitempty"`
+	// Values there are before the limit.
+	ValueCount    int64 `protobuf:"varint,4,opt,name=value_count,json=valueCount,proto3" json:"value_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverviewValues) Reset() {
+	*x = OverviewValues{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OverviewValues) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OverviewValues) ProtoMessage() {}
+
+func (x *OverviewValues) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OverviewValues.ProtoReflect.Descriptor instead.
+func (*OverviewValues) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *OverviewValues) GetDimension() string {
+	if x != nil {
+		return x.Dimension
+	}
+	return ""
+}
+
+func (x *OverviewValues) GetRows() []*BreakdownRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *OverviewValues) GetOthers() *BreakdownRow {
+	if x != nil {
+		return x.Others
+	}
+	return nil
+}
+
+func (x *OverviewValues) GetValueCount() int64 {
+	if x != nil {
+		return x.ValueCount
+	}
+	return 0
+}
+
+// Request of GetMetadata.
+type GetMetadataRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMetadataRequest) Reset() {
+	*x = GetMetadataRequest{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMetadataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMetadataRequest) ProtoMessage() {}
+
+func (x *GetMetadataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMetadataRequest.ProtoReflect.Descriptor instead.
+func (*GetMetadataRequest) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{21}
+}
+
+// Response of GetMetadata.
+type GetMetadataResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to group and filter by.
+	Dimensions []*DimensionDescription `protobuf:"bytes,1,rep,name=dimensions,proto3" json:"dimensions,omitempty"`
+	// What to measure.
+	Metrics []*MetricDescription `protobuf:"bytes,2,rep,name=metrics,proto3" json:"metrics,omitempty"`
+	// How dimensions are compared in a condition.
+	Operators []*OperatorDescription `protobuf:"bytes,3,rep,name=operators,proto3" json:"operators,omitempty"`
+	// Widths of time buckets.
+	Buckets []*BucketDescription `protobuf:"bytes,4,rep,name=buckets,proto3" json:"buckets,omitempty"`
+	// Names of TimeRange.relative.
+	Ranges []*RangeDescription `protobuf:"bytes,5,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	// Name of the property that the key belongs to.
+	Property string `protobuf:"bytes,6,opt,name=property,proto3" json:"property,omitempty"`
+	// IANA name of the property's time zone.
+	TimeZone string `protobuf:"bytes,7,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	// How far questions may go.
+	Limits *QueryLimits `protobuf:"bytes,8,opt,name=limits,proto3" json:"limits,omitempty"`
+	// Keys that the newest 1,000 events have in their properties, in order; each
+	// is the dimension `properties.<key>`. At most 200.
+	PropertyKeys []string `protobuf:"bytes,9,rep,name=property_keys,json=propertyKeys,proto3" json:"property_keys,omitempty"`
+	// Which combinations are answered from pre-aggregates, quickly, however many
+	// events there are. Anything else is answered from the raw events.
+	Rollups       []*Rollup `protobuf:"bytes,10,rep,name=rollups,proto3" json:"rollups,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetMetadataResponse) Reset() {
+	*x = GetMetadataResponse{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetMetadataResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetMetadataResponse) ProtoMessage() {}
+
+func (x *GetMetadataResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetMetadataResponse.ProtoReflect.Descriptor instead.
+func (*GetMetadataResponse) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *GetMetadataResponse) GetDimensions() []*DimensionDescription {
+	if x != nil {
+		return x.Dimensions
+	}
+	return nil
+}
+
+func (x *GetMetadataResponse) GetMetrics() []*MetricDescription {
+	if x != nil {
+		return x.Metrics
+	}
+	return nil
+}
+
+func (x *GetMetadataResponse) GetOperators() []*OperatorDescription {
+	if x != nil {
+		return x.Operators
+	}
+	return nil
+}
+
+func (x *GetMetadataResponse) GetBuckets() []*BucketDescription {
+	if x != nil {
+		return x.Buckets
+	}
+	return nil
+}
+
+func (x *GetMetadataResponse) GetRanges() []*RangeDescription {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+func (x *GetMetadataResponse) GetProperty() string {
+	if x != nil {
+		return x.Property
+	}
+	return ""
+}
+
+func (x *GetMetadataResponse) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *GetMetadataResponse) GetLimits() *QueryLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *GetMetadataResponse) GetPropertyKeys() []string {
+	if x != nil {
+		return x.PropertyKeys
+	}
+	return nil
+}
+
+func (x *GetMetadataResponse) GetRollups() []*Rollup {
+	if x != nil {
+		return x.Rollups
+	}
+	return nil
+}
+
+// A dimension.
+type DimensionDescription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name; `properties.<key>` stands for every key of events' properties.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it is.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// What its values are.
+	Type ValueType `protobuf:"varint,3,opt,name=type,proto3,enum=tallymark.v1.ValueType" json:"type,omitempty"`
+	// Whether an event may have several values.
+	ListValued bool `protobuf:"varint,4,opt,name=list_valued,json=listValued,proto3" json:"list_valued,omitempty"`
+	// Whether rows can be grouped by it.
+	CanGroup bool `protobuf:"varint,5,opt,name=can_group,json=canGroup,proto3" json:"can_group,omitempty"`
+	// Whether a condition can be about it.
+	CanFilter     bool `protobuf:"varint,6,opt,name=can_filter,json=canFilter,proto3" json:"can_filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DimensionDescription) Reset() {
+	*x = DimensionDescription{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DimensionDescription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DimensionDescription) ProtoMessage() {}
+
+func (x *DimensionDescription) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DimensionDescription.ProtoReflect.Descriptor instead.
+func (*DimensionDescription) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DimensionDescription) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DimensionDescription) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *DimensionDescription) GetType() ValueType {
+	if x != nil {
+		return x.Type
+	}
+	return ValueType_VALUE_TYPE_UNSPECIFIED
+}
+
+func (x *DimensionDescription) GetListValued() bool {
+	if x != nil {
+		return x.ListValued
+	}
+	return false
+}
+
+func (x *DimensionDescription) GetCanGroup() bool {
+	if x != nil {
+		return x.CanGroup
+	}
+	return false
+}
+
+func (x *DimensionDescription) GetCanFilter() bool {
+	if x != nil {
+		return x.CanFilter
+	}
+	return false
+}
+
+// A metric.
+type MetricDescription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How it is computed.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// `count`, `seconds` or `percent`.
+	Unit string `protobuf:"bytes,3,opt,name=unit,proto3" json:"unit,omitempty"`
+	// Whether values of disjoint sets of events can be added up.
+	Additive      bool `protobuf:"varint,4,opt,name=additive,proto3" json:"additive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetricDescription) Reset() {
+	*x = MetricDescription{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetricDescription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetricDescription) ProtoMessage() {}
+
+func (x *MetricDescription) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetricDescription.ProtoReflect.Descriptor instead.
+func (*MetricDescription) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *MetricDescription) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MetricDescription) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *MetricDescription) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *MetricDescription) GetAdditive() bool {
+	if x != nil {
+		return x.Additive
+	}
+	return false
+}
+
+// An operator of conditions.
+type OperatorDescription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The operator.
+	Operator Operator `protobuf:"varint,1,opt,name=operator,proto3,enum=tallymark.v1.Operator" json:"operator,omitempty"`
+	// When the condition holds.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// Types of dimensions that it can be used with.
+	Types []ValueType `protobuf:"varint,3,rep,packed,name=types,proto3,enum=tallymark.v1.ValueType" json:"types,omitempty"`
+	// Values that the condition takes at least.
+	MinValues int32 `protobuf:"varint,4,opt,name=min_values,json=minValues,proto3" json:"min_values,omitempty"`
+	// Values that the condition takes at most.
+	MaxValues     int32 `protobuf:"varint,5,opt,name=max_values,json=maxValues,proto3" json:"max_values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OperatorDescription) Reset() {
+	*x = OperatorDescription{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperatorDescription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperatorDescription) ProtoMessage() {}
+
+func (x *OperatorDescription) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperatorDescription.ProtoReflect.Descriptor instead.
+func (*OperatorDescription) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *OperatorDescription) GetOperator() Operator {
+	if x != nil {
+		return x.Operator
+	}
+	return Operator_OPERATOR_UNSPECIFIED
+}
+
+func (x *OperatorDescription) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *OperatorDescription) GetTypes() []ValueType {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *OperatorDescription) GetMinValues() int32 {
+	if x != nil {
+		return x.MinValues
+	}
+	return 0
+}
+
+func (x *OperatorDescription) GetMaxValues() int32 {
+	if x != nil {
+		return x.MaxValues
+	}
+	return 0
+}
+
+// A width of time buckets.
+type BucketDescription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The width.
+	Bucket Bucket `protobuf:"varint,1,opt,name=bucket,proto3,enum=tallymark.v1.Bucket" json:"bucket,omitempty"`
+	// Where such buckets begin.
+	Description   string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BucketDescription) Reset() {
+	*x = BucketDescription{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BucketDescription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BucketDescription) ProtoMessage() {}
+
+func (x *BucketDescription) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BucketDescription.ProtoReflect.Descriptor instead.
+func (*BucketDescription) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *BucketDescription) GetBucket() Bucket {
+	if x != nil {
+		return x.Bucket
+	}
+	return Bucket_BUCKET_UNSPECIFIED
+}
+
+func (x *BucketDescription) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+// A named range.
+type RangeDescription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name; N stands for a number from 1 to 100,000.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Which time it is.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// Which time it is now, in the property's time zone, with 1 for N.
+	Now           *Interval `protobuf:"bytes,3,opt,name=now,proto3" json:"now,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RangeDescription) Reset() {
+	*x = RangeDescription{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RangeDescription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RangeDescription) ProtoMessage() {}
+
+func (x *RangeDescription) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RangeDescription.ProtoReflect.Descriptor instead.
+func (*RangeDescription) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *RangeDescription) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RangeDescription) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *RangeDescription) GetNow() *Interval {
+	if x != nil {
+		return x.Now
+	}
+	return nil
+}
+
+// How far questions may go.
+type QueryLimits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Dimensions of a question at most.
+	Dimensions int32 `protobuf:"varint,1,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
+	// Metrics of a question at most.
+	Metrics int32 `protobuf:"varint,2,opt,name=metrics,proto3" json:"metrics,omitempty"`
+	// Buckets of a question at most.
+	Buckets int32 `protobuf:"varint,3,opt,name=buckets,proto3" json:"buckets,omitempty"`
+	// Rows of an answer at most.
+	Rows int32 `protobuf:"varint,4,opt,name=rows,proto3" json:"rows,omitempty"`
+	// Conditions of a filter at most.
+	Conditions int32 `protobuf:"varint,5,opt,name=conditions,proto3" json:"conditions,omitempty"`
+	// Filters inside one another at most.
+	FilterDepth int32 `protobuf:"varint,6,opt,name=filter_depth,json=filterDepth,proto3" json:"filter_depth,omitempty"`
+	// Values of a condition at most.
+	ConditionValues int32 `protobuf:"varint,7,opt,name=condition_values,json=conditionValues,proto3" json:"condition_values,omitempty"`
+	// Bytes of a value of a condition at most.
+	ConditionValueBytes int32 `protobuf:"varint,8,opt,name=condition_value_bytes,json=conditionValueBytes,proto3" json:"condition_value_bytes,omitempty"`
+	// Milliseconds that a question may take at most.
+	QueryTimeoutMs int64 `protobuf:"varint,9,opt,name=query_timeout_ms,json=queryTimeoutMs,proto3" json:"query_timeout_ms,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *QueryLimits) Reset() {
+	*x = QueryLimits{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryLimits) ProtoMessage() {}
+
+func (x *QueryLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryLimits.ProtoReflect.Descriptor instead.
+func (*QueryLimits) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *QueryLimits) GetDimensions() int32 {
+	if x != nil {
+		return x.Dimensions
+	}
+	return 0
+}
+
+func (x *QueryLimits) GetMetrics() int32 {
+	if x != nil {
+		return x.Metrics
+	}
+	return 0
+}
+
+func (x *QueryLimits) GetBuckets() int32 {
+	if x != nil {
+		return x.Buckets
+	}
+	return 0
+}
+
+func (x *QueryLimits) GetRows() int32 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *QueryLimits) GetConditions() int32 {
+	if x != nil {
+		return x.Conditions
+	}
+	return 0
+}
+
+func (x *QueryLimits) GetFilterDepth() int32 {
+	if x != nil {
+		return x.FilterDepth
+	}
+	return 0
+}
+
+func (x *QueryLimits) GetConditionValues() int32 {
+	if x != nil {
+		return x.ConditionValues
+	}
+	return 0
+}
+
+func (x *QueryLimits) GetConditionValueBytes() int32 {
+	if x != nil {
+		return x.ConditionValueBytes
+	}
+	return 0
+}
+
+func (x *QueryLimits) GetQueryTimeoutMs() int64 {
+	if x != nil {
+		return x.QueryTimeoutMs
+	}
+	return 0
+}
+
+// A pre-aggregate: questions whose dimensions, those of the filter included, are
+// among its dimensions are answered from it.
+type Rollup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, which comes after `rollup` in AnswerMetadata.source.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its dimensions.
+	Dimensions []string `protobuf:"bytes,2,rep,name=dimensions,proto3" json:"dimensions,omitempty"`
+	// Widths of the buckets that it is kept at; longer ones are made of them.
+	Grains []Bucket `protobuf:"varint,3,rep,packed,name=grains,proto3,enum=tallymark.v1.Bucket" json:"grains,omitempty"`
+	// How far it is.
+	Status        RollupStatus `protobuf:"varint,4,opt,name=status,proto3,enum=tallymark.v1.RollupStatus" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rollup) Reset() {
+	*x = Rollup{}
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rollup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rollup) ProtoMessage() {}
+
+func (x *Rollup) ProtoReflect() protoreflect.Message {
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rollup.ProtoReflect.Descriptor instead.
+func (*Rollup) Descriptor() ([]byte, []int) {
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Rollup) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Rollup) GetDimensions() []string {
+	if x != nil {
+		return x.Dimensions
+	}
+	return nil
+}
+
+func (x *Rollup) GetGrains() []Bucket {
+	if x != nil {
+		return x.Grains
+	}
+	return nil
+}
+
+func (x *Rollup) GetStatus() RollupStatus {
+	if x != nil {
+		return x.Status
+	}
+	return RollupStatus_ROLLUP_STATUS_UNSPECIFIED
 }
 
 // Request of GetEvent.
@@ -1160,7 +3139,7 @@ type GetEventRequest struct {
 
 func (x *GetEventRequest) Reset() {
 	*x = GetEventRequest{}
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[11]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +3151,7 @@ func (x *GetEventRequest) String() string {
 func (*GetEventRequest) ProtoMessage() {}
 
 func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[11]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +3164,7 @@ func (x *GetEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventRequest.ProtoReflect.Descriptor instead.
 func (*GetEventRequest) Descriptor() ([]byte, []int) {
-	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{11}
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetEventRequest) GetEventId() string {
@@ -1215,7 +3194,7 @@ type GetEventResponse struct {
 
 func (x *GetEventResponse) Reset() {
 	*x = GetEventResponse{}
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[12]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +3206,7 @@ func (x *GetEventResponse) String() string {
 func (*GetEventResponse) ProtoMessage() {}
 
 func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[12]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +3219,7 @@ func (x *GetEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEventResponse.ProtoReflect.Descriptor instead.
 func (*GetEventResponse) Descriptor() ([]byte, []int) {
-	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{12}
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetEventResponse) GetEvent() *StoredEvent {
@@ -1277,7 +3256,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[13]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1289,7 +3268,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[13]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1302,7 +3281,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{13}
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListEventsRequest) GetRange() *TimeRange {
@@ -1367,7 +3346,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[14]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +3358,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[14]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +3371,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{14}
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListEventsResponse) GetEvents() []*StoredEvent {
@@ -1429,7 +3408,7 @@ type RealtimeQuestion struct {
 
 func (x *RealtimeQuestion) Reset() {
 	*x = RealtimeQuestion{}
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[15]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +3420,7 @@ func (x *RealtimeQuestion) String() string {
 func (*RealtimeQuestion) ProtoMessage() {}
 
 func (x *RealtimeQuestion) ProtoReflect() protoreflect.Message {
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[15]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +3433,7 @@ func (x *RealtimeQuestion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RealtimeQuestion.ProtoReflect.Descriptor instead.
 func (*RealtimeQuestion) Descriptor() ([]byte, []int) {
-	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{15}
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RealtimeQuestion) GetNowMinutes() int32 {
@@ -1507,7 +3486,7 @@ type RealtimeRequest struct {
 
 func (x *RealtimeRequest) Reset() {
 	*x = RealtimeRequest{}
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[16]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +3498,7 @@ func (x *RealtimeRequest) String() string {
 func (*RealtimeRequest) ProtoMessage() {}
 
 func (x *RealtimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[16]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +3511,7 @@ func (x *RealtimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RealtimeRequest.ProtoReflect.Descriptor instead.
 func (*RealtimeRequest) Descriptor() ([]byte, []int) {
-	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{16}
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RealtimeRequest) GetQuestion() *RealtimeQuestion {
@@ -1569,7 +3548,7 @@ type RealtimeResponse struct {
 
 func (x *RealtimeResponse) Reset() {
 	*x = RealtimeResponse{}
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[17]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +3560,7 @@ func (x *RealtimeResponse) String() string {
 func (*RealtimeResponse) ProtoMessage() {}
 
 func (x *RealtimeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[17]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +3573,7 @@ func (x *RealtimeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RealtimeResponse.ProtoReflect.Descriptor instead.
 func (*RealtimeResponse) Descriptor() ([]byte, []int) {
-	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{17}
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RealtimeResponse) GetSnapshot() *RealtimeSnapshot {
@@ -1641,7 +3620,7 @@ type RealtimeSnapshot struct {
 
 func (x *RealtimeSnapshot) Reset() {
 	*x = RealtimeSnapshot{}
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[18]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1653,7 +3632,7 @@ func (x *RealtimeSnapshot) String() string {
 func (*RealtimeSnapshot) ProtoMessage() {}
 
 func (x *RealtimeSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[18]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1666,7 +3645,7 @@ func (x *RealtimeSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RealtimeSnapshot.ProtoReflect.Descriptor instead.
 func (*RealtimeSnapshot) Descriptor() ([]byte, []int) {
-	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{18}
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RealtimeSnapshot) GetAsOfTime() *timestamppb.Timestamp {
@@ -1749,7 +3728,7 @@ type RealtimeMinute struct {
 
 func (x *RealtimeMinute) Reset() {
 	*x = RealtimeMinute{}
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[19]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +3740,7 @@ func (x *RealtimeMinute) String() string {
 func (*RealtimeMinute) ProtoMessage() {}
 
 func (x *RealtimeMinute) ProtoReflect() protoreflect.Message {
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[19]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +3753,7 @@ func (x *RealtimeMinute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RealtimeMinute.ProtoReflect.Descriptor instead.
 func (*RealtimeMinute) Descriptor() ([]byte, []int) {
-	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{19}
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RealtimeMinute) GetStartTime() *timestamppb.Timestamp {
@@ -1822,7 +3801,7 @@ type RealtimeEntry struct {
 
 func (x *RealtimeEntry) Reset() {
 	*x = RealtimeEntry{}
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[20]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +3813,7 @@ func (x *RealtimeEntry) String() string {
 func (*RealtimeEntry) ProtoMessage() {}
 
 func (x *RealtimeEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[20]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +3826,7 @@ func (x *RealtimeEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RealtimeEntry.ProtoReflect.Descriptor instead.
 func (*RealtimeEntry) Descriptor() ([]byte, []int) {
-	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{20}
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RealtimeEntry) GetValue() string {
@@ -1895,7 +3874,7 @@ type WatchRealtimeRequest struct {
 
 func (x *WatchRealtimeRequest) Reset() {
 	*x = WatchRealtimeRequest{}
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[21]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1907,7 +3886,7 @@ func (x *WatchRealtimeRequest) String() string {
 func (*WatchRealtimeRequest) ProtoMessage() {}
 
 func (x *WatchRealtimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[21]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1920,7 +3899,7 @@ func (x *WatchRealtimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRealtimeRequest.ProtoReflect.Descriptor instead.
 func (*WatchRealtimeRequest) Descriptor() ([]byte, []int) {
-	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{21}
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WatchRealtimeRequest) GetQuestion() *RealtimeQuestion {
@@ -1965,7 +3944,7 @@ type WatchRealtimeResponse struct {
 
 func (x *WatchRealtimeResponse) Reset() {
 	*x = WatchRealtimeResponse{}
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[22]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +3956,7 @@ func (x *WatchRealtimeResponse) String() string {
 func (*WatchRealtimeResponse) ProtoMessage() {}
 
 func (x *WatchRealtimeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tallymark_v1_query_service_proto_msgTypes[22]
+	mi := &file_tallymark_v1_query_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +3969,7 @@ func (x *WatchRealtimeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRealtimeResponse.ProtoReflect.Descriptor instead.
 func (*WatchRealtimeResponse) Descriptor() ([]byte, []int) {
-	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{22}
+	return file_tallymark_v1_query_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchRealtimeResponse) GetSnapshot() *RealtimeSnapshot {
@@ -2011,7 +3990,7 @@ var File_tallymark_v1_query_service_proto protoreflect.FileDescriptor
 
 const file_tallymark_v1_query_service_proto_rawDesc = "" +
 	"\n" +
-	" tallymark/v1/query_service.proto\x12\ftallymark.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18tallymark/v1/event.proto\"\xd8\x03\n" +
+	" tallymark/v1/query_service.proto\x12\ftallymark.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18tallymark/v1/event.proto\"\xbe\x04\n" +
 	"\x10AggregateRequest\x12-\n" +
 	"\x05range\x18\x01 \x01(\v2\x17.tallymark.v1.TimeRangeR\x05range\x12,\n" +
 	"\x06bucket\x18\x02 \x01(\x0e2\x14.tallymark.v1.BucketR\x06bucket\x12\x1e\n" +
@@ -2026,7 +4005,10 @@ const file_tallymark_v1_query_service_proto_rawDesc = "" +
 	"\x05limit\x18\t \x01(\x05R\x05limit\x12\x1b\n" +
 	"\tfill_gaps\x18\n" +
 	" \x01(\bR\bfillGaps\x12\x16\n" +
-	"\x06totals\x18\v \x01(\bR\x06totals\x12'\n" +
+	"\x06totals\x18\v \x01(\bR\x06totals\x122\n" +
+	"\acompare\x18\f \x01(\x0e2\x18.tallymark.v1.ComparisonR\acompare\x12\x16\n" +
+	"\x06others\x18\r \x01(\bR\x06others\x12\x18\n" +
+	"\aexplain\x18\x0e \x01(\bR\aexplain\x12'\n" +
 	"\x0ffreshness_token\x18\x1e \x01(\tR\x0efreshnessToken\x12\x19\n" +
 	"\bno_cache\x18\x1f \x01(\bR\anoCache\"\x9c\x01\n" +
 	"\tTimeRange\x12\x1c\n" +
@@ -2057,7 +4039,7 @@ const file_tallymark_v1_query_service_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1e\n" +
 	"\n" +
 	"descending\x18\x02 \x01(\bR\n" +
-	"descending\"\xeb\x01\n" +
+	"descending\"\x9f\x02\n" +
 	"\x11AggregateResponse\x12\x1e\n" +
 	"\n" +
 	"dimensions\x18\x01 \x03(\tR\n" +
@@ -2065,13 +4047,17 @@ const file_tallymark_v1_query_service_proto_rawDesc = "" +
 	"\ametrics\x18\x02 \x03(\tR\ametrics\x12.\n" +
 	"\x04rows\x18\x03 \x03(\v2\x1a.tallymark.v1.AggregateRowR\x04rows\x122\n" +
 	"\x06totals\x18\x04 \x01(\v2\x1a.tallymark.v1.AggregateRowR\x06totals\x128\n" +
-	"\bmetadata\x18\x05 \x01(\v2\x1c.tallymark.v1.AnswerMetadataR\bmetadata\"\x87\x01\n" +
+	"\bmetadata\x18\x05 \x01(\v2\x1c.tallymark.v1.AnswerMetadataR\bmetadata\x122\n" +
+	"\x06others\x18\x06 \x01(\v2\x1a.tallymark.v1.AggregateRowR\x06others\"\xa1\x02\n" +
 	"\fAggregateRow\x12=\n" +
 	"\fbucket_start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\vbucketStart\x12\x1e\n" +
 	"\n" +
 	"dimensions\x18\x02 \x03(\tR\n" +
 	"dimensions\x12\x18\n" +
-	"\ametrics\x18\x03 \x03(\x01R\ametrics\"\xc0\x02\n" +
+	"\ametrics\x18\x03 \x03(\x01R\ametrics\x12%\n" +
+	"\x0emetrics_before\x18\x04 \x03(\x01R\rmetricsBefore\x12%\n" +
+	"\x0echange_percent\x18\x05 \x03(\x01R\rchangePercent\x12J\n" +
+	"\x13bucket_start_before\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x11bucketStartBefore\"\xef\x03\n" +
 	"\x0eAnswerMetadata\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1b\n" +
@@ -2079,9 +4065,157 @@ const file_tallymark_v1_query_service_proto_rawDesc = "" +
 	"\x06source\x18\x04 \x01(\tR\x06source\x12\x14\n" +
 	"\x05exact\x18\x05 \x01(\bR\x05exact\x12\x1b\n" +
 	"\trow_count\x18\x06 \x01(\x03R\browCount\x12C\n" +
-	"\x0fpartial_buckets\x18\a \x03(\v2\x1a.google.protobuf.TimestampR\x0epartialBuckets\x12\x1d\n" +
+	"\x0fpartial_buckets\x18\a \x03(\v2\x1a.google.protobuf.TimestampR\x0epartialBuckets\x128\n" +
+	"\twatermark\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\twatermark\x126\n" +
 	"\n" +
-	"from_cache\x18\x1e \x01(\bR\tfromCache\"U\n" +
+	"comparison\x18\t \x01(\v2\x16.tallymark.v1.IntervalR\n" +
+	"comparison\x12;\n" +
+	"\vexplanation\x18\n" +
+	" \x01(\v2\x19.tallymark.v1.ExplanationR\vexplanation\x12\x1d\n" +
+	"\n" +
+	"from_cache\x18\x1e \x01(\bR\tfromCache\"\x7f\n" +
+	"\vExplanation\x128\n" +
+	"\tquestions\x18\x01 \x03(\v2\x1a.tallymark.v1.QuestionPlanR\tquestions\x126\n" +
+	"\bexecuted\x18\x02 \x03(\v2\x1a.tallymark.v1.ExecutedStepR\bexecuted\"X\n" +
+	"\fQuestionPlan\x12\x1a\n" +
+	"\bquestion\x18\x01 \x01(\tR\bquestion\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12\x14\n" +
+	"\x05steps\x18\x03 \x03(\tR\x05steps\"Z\n" +
+	"\fExecutedStep\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\tR\x04step\x12\"\n" +
+	"\fmilliseconds\x18\x02 \x01(\x01R\fmilliseconds\x12\x12\n" +
+	"\x04rows\x18\x03 \x01(\x03R\x04rows\"\xbb\x04\n" +
+	"\x10BreakdownRequest\x12\x1c\n" +
+	"\tdimension\x18\x01 \x01(\tR\tdimension\x12-\n" +
+	"\x05range\x18\x02 \x01(\v2\x17.tallymark.v1.TimeRangeR\x05range\x12,\n" +
+	"\x06filter\x18\x03 \x01(\v2\x14.tallymark.v1.FilterR\x06filter\x12!\n" +
+	"\finclude_bots\x18\x04 \x01(\bR\vincludeBots\x12\x1b\n" +
+	"\ttime_zone\x18\x05 \x01(\tR\btimeZone\x12\x18\n" +
+	"\ametrics\x18\x06 \x03(\tR\ametrics\x120\n" +
+	"\border_by\x18\a \x03(\v2\x15.tallymark.v1.OrderByR\aorderBy\x12\x14\n" +
+	"\x05limit\x18\b \x01(\x05R\x05limit\x12\x16\n" +
+	"\x06offset\x18\t \x01(\x05R\x06offset\x12\x1a\n" +
+	"\bcontains\x18\n" +
+	" \x01(\tR\bcontains\x122\n" +
+	"\acompare\x18\v \x01(\x0e2\x18.tallymark.v1.ComparisonR\acompare\x12\x16\n" +
+	"\x06others\x18\f \x01(\bR\x06others\x12,\n" +
+	"\x06series\x18\r \x01(\x0e2\x14.tallymark.v1.BucketR\x06series\x12\x18\n" +
+	"\aexplain\x18\x0e \x01(\bR\aexplain\x12'\n" +
+	"\x0ffreshness_token\x18\x1e \x01(\tR\x0efreshnessToken\x12\x19\n" +
+	"\bno_cache\x18\x1f \x01(\bR\anoCache\"\xff\x02\n" +
+	"\x11BreakdownResponse\x12\x1c\n" +
+	"\tdimension\x18\x01 \x01(\tR\tdimension\x12\x18\n" +
+	"\ametrics\x18\x02 \x03(\tR\ametrics\x12.\n" +
+	"\x04rows\x18\x03 \x03(\v2\x1a.tallymark.v1.BreakdownRowR\x04rows\x122\n" +
+	"\x06totals\x18\x04 \x01(\v2\x1a.tallymark.v1.BreakdownRowR\x06totals\x122\n" +
+	"\x06others\x18\x05 \x01(\v2\x1a.tallymark.v1.BreakdownRowR\x06others\x12\x1f\n" +
+	"\vvalue_count\x18\x06 \x01(\x03R\n" +
+	"valueCount\x12?\n" +
+	"\rseries_starts\x18\a \x03(\v2\x1a.google.protobuf.TimestampR\fseriesStarts\x128\n" +
+	"\bmetadata\x18\b \x01(\v2\x1c.tallymark.v1.AnswerMetadataR\bmetadata\"\xc9\x01\n" +
+	"\fBreakdownRow\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\tR\x05value\x12\x18\n" +
+	"\ametrics\x18\x02 \x03(\x01R\ametrics\x12#\n" +
+	"\rshare_percent\x18\x03 \x03(\x01R\fsharePercent\x12%\n" +
+	"\x0emetrics_before\x18\x04 \x03(\x01R\rmetricsBefore\x12%\n" +
+	"\x0echange_percent\x18\x05 \x03(\x01R\rchangePercent\x12\x16\n" +
+	"\x06series\x18\x06 \x03(\x01R\x06series\"\xf5\x03\n" +
+	"\x0fOverviewRequest\x12-\n" +
+	"\x05range\x18\x01 \x01(\v2\x17.tallymark.v1.TimeRangeR\x05range\x12,\n" +
+	"\x06filter\x18\x02 \x01(\v2\x14.tallymark.v1.FilterR\x06filter\x12!\n" +
+	"\finclude_bots\x18\x03 \x01(\bR\vincludeBots\x12\x1b\n" +
+	"\ttime_zone\x18\x04 \x01(\tR\btimeZone\x122\n" +
+	"\acompare\x18\x05 \x01(\x0e2\x18.tallymark.v1.ComparisonR\acompare\x12,\n" +
+	"\x06bucket\x18\x06 \x01(\x0e2\x14.tallymark.v1.BucketR\x06bucket\x12\x18\n" +
+	"\ametrics\x18\a \x03(\tR\ametrics\x120\n" +
+	"\x05lists\x18\b \x03(\v2\x1a.tallymark.v1.OverviewListR\x05lists\x12!\n" +
+	"\flist_metrics\x18\t \x03(\tR\vlistMetrics\x12\x16\n" +
+	"\x06others\x18\n" +
+	" \x01(\bR\x06others\x12\x18\n" +
+	"\aexplain\x18\v \x01(\bR\aexplain\x12'\n" +
+	"\x0ffreshness_token\x18\x1e \x01(\tR\x0efreshnessToken\x12\x19\n" +
+	"\bno_cache\x18\x1f \x01(\bR\anoCache\"B\n" +
+	"\fOverviewList\x12\x1c\n" +
+	"\tdimension\x18\x01 \x01(\tR\tdimension\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\"\xa5\x02\n" +
+	"\x10OverviewResponse\x12\x18\n" +
+	"\ametrics\x18\x01 \x03(\tR\ametrics\x122\n" +
+	"\x06totals\x18\x02 \x01(\v2\x1a.tallymark.v1.AggregateRowR\x06totals\x122\n" +
+	"\x06series\x18\x03 \x03(\v2\x1a.tallymark.v1.AggregateRowR\x06series\x12!\n" +
+	"\flist_metrics\x18\x04 \x03(\tR\vlistMetrics\x122\n" +
+	"\x05lists\x18\x05 \x03(\v2\x1c.tallymark.v1.OverviewValuesR\x05lists\x128\n" +
+	"\bmetadata\x18\x06 \x01(\v2\x1c.tallymark.v1.AnswerMetadataR\bmetadata\"\xb3\x01\n" +
+	"\x0eOverviewValues\x12\x1c\n" +
+	"\tdimension\x18\x01 \x01(\tR\tdimension\x12.\n" +
+	"\x04rows\x18\x02 \x03(\v2\x1a.tallymark.v1.BreakdownRowR\x04rows\x122\n" +
+	"\x06others\x18\x03 \x01(\v2\x1a.tallymark.v1.BreakdownRowR\x06others\x12\x1f\n" +
+	"\vvalue_count\x18\x04 \x01(\x03R\n" +
+	"valueCount\"\x14\n" +
+	"\x12GetMetadataRequest\"\x89\x04\n" +
+	"\x13GetMetadataResponse\x12B\n" +
+	"\n" +
+	"dimensions\x18\x01 \x03(\v2\".tallymark.v1.DimensionDescriptionR\n" +
+	"dimensions\x129\n" +
+	"\ametrics\x18\x02 \x03(\v2\x1f.tallymark.v1.MetricDescriptionR\ametrics\x12?\n" +
+	"\toperators\x18\x03 \x03(\v2!.tallymark.v1.OperatorDescriptionR\toperators\x129\n" +
+	"\abuckets\x18\x04 \x03(\v2\x1f.tallymark.v1.BucketDescriptionR\abuckets\x126\n" +
+	"\x06ranges\x18\x05 \x03(\v2\x1e.tallymark.v1.RangeDescriptionR\x06ranges\x12\x1a\n" +
+	"\bproperty\x18\x06 \x01(\tR\bproperty\x12\x1b\n" +
+	"\ttime_zone\x18\a \x01(\tR\btimeZone\x121\n" +
+	"\x06limits\x18\b \x01(\v2\x19.tallymark.v1.QueryLimitsR\x06limits\x12#\n" +
+	"\rproperty_keys\x18\t \x03(\tR\fpropertyKeys\x12.\n" +
+	"\arollups\x18\n" +
+	" \x03(\v2\x14.tallymark.v1.RollupR\arollups\"\xd6\x01\n" +
+	"\x14DimensionDescription\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12+\n" +
+	"\x04type\x18\x03 \x01(\x0e2\x17.tallymark.v1.ValueTypeR\x04type\x12\x1f\n" +
+	"\vlist_valued\x18\x04 \x01(\bR\n" +
+	"listValued\x12\x1b\n" +
+	"\tcan_group\x18\x05 \x01(\bR\bcanGroup\x12\x1d\n" +
+	"\n" +
+	"can_filter\x18\x06 \x01(\bR\tcanFilter\"y\n" +
+	"\x11MetricDescription\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x12\n" +
+	"\x04unit\x18\x03 \x01(\tR\x04unit\x12\x1a\n" +
+	"\badditive\x18\x04 \x01(\bR\badditive\"\xd8\x01\n" +
+	"\x13OperatorDescription\x122\n" +
+	"\boperator\x18\x01 \x01(\x0e2\x16.tallymark.v1.OperatorR\boperator\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12-\n" +
+	"\x05types\x18\x03 \x03(\x0e2\x17.tallymark.v1.ValueTypeR\x05types\x12\x1d\n" +
+	"\n" +
+	"min_values\x18\x04 \x01(\x05R\tminValues\x12\x1d\n" +
+	"\n" +
+	"max_values\x18\x05 \x01(\x05R\tmaxValues\"c\n" +
+	"\x11BucketDescription\x12,\n" +
+	"\x06bucket\x18\x01 \x01(\x0e2\x14.tallymark.v1.BucketR\x06bucket\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\"r\n" +
+	"\x10RangeDescription\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12(\n" +
+	"\x03now\x18\x03 \x01(\v2\x16.tallymark.v1.IntervalR\x03now\"\xc1\x02\n" +
+	"\vQueryLimits\x12\x1e\n" +
+	"\n" +
+	"dimensions\x18\x01 \x01(\x05R\n" +
+	"dimensions\x12\x18\n" +
+	"\ametrics\x18\x02 \x01(\x05R\ametrics\x12\x18\n" +
+	"\abuckets\x18\x03 \x01(\x05R\abuckets\x12\x12\n" +
+	"\x04rows\x18\x04 \x01(\x05R\x04rows\x12\x1e\n" +
+	"\n" +
+	"conditions\x18\x05 \x01(\x05R\n" +
+	"conditions\x12!\n" +
+	"\ffilter_depth\x18\x06 \x01(\x05R\vfilterDepth\x12)\n" +
+	"\x10condition_values\x18\a \x01(\x05R\x0fconditionValues\x122\n" +
+	"\x15condition_value_bytes\x18\b \x01(\x05R\x13conditionValueBytes\x12(\n" +
+	"\x10query_timeout_ms\x18\t \x01(\x03R\x0equeryTimeoutMs\"\x9e\x01\n" +
+	"\x06Rollup\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"dimensions\x18\x02 \x03(\tR\n" +
+	"dimensions\x12,\n" +
+	"\x06grains\x18\x03 \x03(\x0e2\x14.tallymark.v1.BucketR\x06grains\x122\n" +
+	"\x06status\x18\x04 \x01(\x0e2\x1a.tallymark.v1.RollupStatusR\x06status\"U\n" +
 	"\x0fGetEventRequest\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12'\n" +
 	"\x0ffreshness_token\x18\x02 \x01(\tR\x0efreshnessToken\"C\n" +
@@ -2158,7 +4292,12 @@ const file_tallymark_v1_query_service_proto_rawDesc = "" +
 	"\fBUCKET_MONTH\x10\x06\x12\x12\n" +
 	"\x0eBUCKET_QUARTER\x10\a\x12\x0f\n" +
 	"\vBUCKET_YEAR\x10\b\x12\x16\n" +
-	"\x12BUCKET_WHOLE_RANGE\x10\t*\x8c\x02\n" +
+	"\x12BUCKET_WHOLE_RANGE\x10\t*f\n" +
+	"\n" +
+	"Comparison\x12\x1a\n" +
+	"\x16COMPARISON_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aCOMPARISON_PREVIOUS_PERIOD\x10\x01\x12\x1c\n" +
+	"\x18COMPARISON_PREVIOUS_YEAR\x10\x02*\x8c\x02\n" +
 	"\bOperator\x12\x18\n" +
 	"\x14OPERATOR_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOPERATOR_EQUALS\x10\x01\x12\x18\n" +
@@ -2169,9 +4308,22 @@ const file_tallymark_v1_query_service_proto_rawDesc = "" +
 	"\x16OPERATOR_LESS_OR_EQUAL\x10\x06\x12\x19\n" +
 	"\x15OPERATOR_GREATER_THAN\x10\a\x12\x1d\n" +
 	"\x19OPERATOR_GREATER_OR_EQUAL\x10\b\x12\x16\n" +
-	"\x12OPERATOR_IS_ABSENT\x10\t2\x9f\x03\n" +
+	"\x12OPERATOR_IS_ABSENT\x10\t*\x80\x01\n" +
+	"\tValueType\x12\x1a\n" +
+	"\x16VALUE_TYPE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fVALUE_TYPE_TEXT\x10\x01\x12\x16\n" +
+	"\x12VALUE_TYPE_BOOLEAN\x10\x02\x12\x15\n" +
+	"\x11VALUE_TYPE_NUMBER\x10\x03\x12\x13\n" +
+	"\x0fVALUE_TYPE_JSON\x10\x04*b\n" +
+	"\fRollupStatus\x12\x1d\n" +
+	"\x19ROLLUP_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16ROLLUP_STATUS_BUILDING\x10\x01\x12\x17\n" +
+	"\x13ROLLUP_STATUS_READY\x10\x022\x8c\x05\n" +
 	"\fQueryService\x12L\n" +
-	"\tAggregate\x12\x1e.tallymark.v1.AggregateRequest\x1a\x1f.tallymark.v1.AggregateResponse\x12I\n" +
+	"\tAggregate\x12\x1e.tallymark.v1.AggregateRequest\x1a\x1f.tallymark.v1.AggregateResponse\x12L\n" +
+	"\tBreakdown\x12\x1e.tallymark.v1.BreakdownRequest\x1a\x1f.tallymark.v1.BreakdownResponse\x12I\n" +
+	"\bOverview\x12\x1d.tallymark.v1.OverviewRequest\x1a\x1e.tallymark.v1.OverviewResponse\x12R\n" +
+	"\vGetMetadata\x12 .tallymark.v1.GetMetadataRequest\x1a!.tallymark.v1.GetMetadataResponse\x12I\n" +
 	"\bGetEvent\x12\x1d.tallymark.v1.GetEventRequest\x1a\x1e.tallymark.v1.GetEventResponse\x12O\n" +
 	"\n" +
 	"ListEvents\x12\x1f.tallymark.v1.ListEventsRequest\x1a .tallymark.v1.ListEventsResponse\x12I\n" +
@@ -2191,92 +4343,163 @@ func file_tallymark_v1_query_service_proto_rawDescGZIP() []byte {
 	return file_tallymark_v1_query_service_proto_rawDescData
 }
 
-var file_tallymark_v1_query_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tallymark_v1_query_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_tallymark_v1_query_service_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_tallymark_v1_query_service_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_tallymark_v1_query_service_proto_goTypes = []any{
 	(Bucket)(0),                   // 0: tallymark.v1.Bucket
-	(Operator)(0),                 // 1: tallymark.v1.Operator
-	(*AggregateRequest)(nil),      // 2: tallymark.v1.AggregateRequest
-	(*TimeRange)(nil),             // 3: tallymark.v1.TimeRange
-	(*Interval)(nil),              // 4: tallymark.v1.Interval
-	(*DateInterval)(nil),          // 5: tallymark.v1.DateInterval
-	(*Filter)(nil),                // 6: tallymark.v1.Filter
-	(*FilterList)(nil),            // 7: tallymark.v1.FilterList
-	(*Condition)(nil),             // 8: tallymark.v1.Condition
-	(*OrderBy)(nil),               // 9: tallymark.v1.OrderBy
-	(*AggregateResponse)(nil),     // 10: tallymark.v1.AggregateResponse
-	(*AggregateRow)(nil),          // 11: tallymark.v1.AggregateRow
-	(*AnswerMetadata)(nil),        // 12: tallymark.v1.AnswerMetadata
-	(*GetEventRequest)(nil),       // 13: tallymark.v1.GetEventRequest
-	(*GetEventResponse)(nil),      // 14: tallymark.v1.GetEventResponse
-	(*ListEventsRequest)(nil),     // 15: tallymark.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),    // 16: tallymark.v1.ListEventsResponse
-	(*RealtimeQuestion)(nil),      // 17: tallymark.v1.RealtimeQuestion
-	(*RealtimeRequest)(nil),       // 18: tallymark.v1.RealtimeRequest
-	(*RealtimeResponse)(nil),      // 19: tallymark.v1.RealtimeResponse
-	(*RealtimeSnapshot)(nil),      // 20: tallymark.v1.RealtimeSnapshot
-	(*RealtimeMinute)(nil),        // 21: tallymark.v1.RealtimeMinute
-	(*RealtimeEntry)(nil),         // 22: tallymark.v1.RealtimeEntry
-	(*WatchRealtimeRequest)(nil),  // 23: tallymark.v1.WatchRealtimeRequest
-	(*WatchRealtimeResponse)(nil), // 24: tallymark.v1.WatchRealtimeResponse
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
-	(*StoredEvent)(nil),           // 26: tallymark.v1.StoredEvent
-	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
+	(Comparison)(0),               // 1: tallymark.v1.Comparison
+	(Operator)(0),                 // 2: tallymark.v1.Operator
+	(ValueType)(0),                // 3: tallymark.v1.ValueType
+	(RollupStatus)(0),             // 4: tallymark.v1.RollupStatus
+	(*AggregateRequest)(nil),      // 5: tallymark.v1.AggregateRequest
+	(*TimeRange)(nil),             // 6: tallymark.v1.TimeRange
+	(*Interval)(nil),              // 7: tallymark.v1.Interval
+	(*DateInterval)(nil),          // 8: tallymark.v1.DateInterval
+	(*Filter)(nil),                // 9: tallymark.v1.Filter
+	(*FilterList)(nil),            // 10: tallymark.v1.FilterList
+	(*Condition)(nil),             // 11: tallymark.v1.Condition
+	(*OrderBy)(nil),               // 12: tallymark.v1.OrderBy
+	(*AggregateResponse)(nil),     // 13: tallymark.v1.AggregateResponse
+	(*AggregateRow)(nil),          // 14: tallymark.v1.AggregateRow
+	(*AnswerMetadata)(nil),        // 15: tallymark.v1.AnswerMetadata
+	(*Explanation)(nil),           // 16: tallymark.v1.Explanation
+	(*QuestionPlan)(nil),          // 17: tallymark.v1.QuestionPlan
+	(*ExecutedStep)(nil),          // 18: tallymark.v1.ExecutedStep
+	(*BreakdownRequest)(nil),      // 19: tallymark.v1.BreakdownRequest
+	(*BreakdownResponse)(nil),     // 20: tallymark.v1.BreakdownResponse
+	(*BreakdownRow)(nil),          // 21: tallymark.v1.BreakdownRow
+	(*OverviewRequest)(nil),       // 22: tallymark.v1.OverviewRequest
+	(*OverviewList)(nil),          // 23: tallymark.v1.OverviewList
+	(*OverviewResponse)(nil),      // 24: tallymark.v1.OverviewResponse
+	(*OverviewValues)(nil),        // 25: tallymark.v1.OverviewValues
+	(*GetMetadataRequest)(nil),    // 26: tallymark.v1.GetMetadataRequest
+	(*GetMetadataResponse)(nil),   // 27: tallymark.v1.GetMetadataResponse
+	(*DimensionDescription)(nil),  // 28: tallymark.v1.DimensionDescription
+	(*MetricDescription)(nil),     // 29: tallymark.v1.MetricDescription
+	(*OperatorDescription)(nil),   // 30: tallymark.v1.OperatorDescription
+	(*BucketDescription)(nil),     // 31: tallymark.v1.BucketDescription
+	(*RangeDescription)(nil),      // 32: tallymark.v1.RangeDescription
+	(*QueryLimits)(nil),           // 33: tallymark.v1.QueryLimits
+	(*Rollup)(nil),                // 34: tallymark.v1.Rollup
+	(*GetEventRequest)(nil),       // 35: tallymark.v1.GetEventRequest
+	(*GetEventResponse)(nil),      // 36: tallymark.v1.GetEventResponse
+	(*ListEventsRequest)(nil),     // 37: tallymark.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),    // 38: tallymark.v1.ListEventsResponse
+	(*RealtimeQuestion)(nil),      // 39: tallymark.v1.RealtimeQuestion
+	(*RealtimeRequest)(nil),       // 40: tallymark.v1.RealtimeRequest
+	(*RealtimeResponse)(nil),      // 41: tallymark.v1.RealtimeResponse
+	(*RealtimeSnapshot)(nil),      // 42: tallymark.v1.RealtimeSnapshot
+	(*RealtimeMinute)(nil),        // 43: tallymark.v1.RealtimeMinute
+	(*RealtimeEntry)(nil),         // 44: tallymark.v1.RealtimeEntry
+	(*WatchRealtimeRequest)(nil),  // 45: tallymark.v1.WatchRealtimeRequest
+	(*WatchRealtimeResponse)(nil), // 46: tallymark.v1.WatchRealtimeResponse
+	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
+	(*StoredEvent)(nil),           // 48: tallymark.v1.StoredEvent
+	(*durationpb.Duration)(nil),   // 49: google.protobuf.Duration
 }
 var file_tallymark_v1_query_service_proto_depIdxs = []int32{
-	3,  // 0: tallymark.v1.AggregateRequest.range:type_name -> tallymark.v1.TimeRange
+	6,  // 0: tallymark.v1.AggregateRequest.range:type_name -> tallymark.v1.TimeRange
 	0,  // 1: tallymark.v1.AggregateRequest.bucket:type_name -> tallymark.v1.Bucket
-	6,  // 2: tallymark.v1.AggregateRequest.filter:type_name -> tallymark.v1.Filter
-	9,  // 3: tallymark.v1.AggregateRequest.order_by:type_name -> tallymark.v1.OrderBy
-	4,  // 4: tallymark.v1.TimeRange.interval:type_name -> tallymark.v1.Interval
-	5,  // 5: tallymark.v1.TimeRange.dates:type_name -> tallymark.v1.DateInterval
-	25, // 6: tallymark.v1.Interval.since:type_name -> google.protobuf.Timestamp
-	25, // 7: tallymark.v1.Interval.until:type_name -> google.protobuf.Timestamp
-	8,  // 8: tallymark.v1.Filter.where:type_name -> tallymark.v1.Condition
-	7,  // 9: tallymark.v1.Filter.all:type_name -> tallymark.v1.FilterList
-	7,  // 10: tallymark.v1.Filter.any:type_name -> tallymark.v1.FilterList
-	6,  // 11: tallymark.v1.Filter.not:type_name -> tallymark.v1.Filter
-	6,  // 12: tallymark.v1.FilterList.filters:type_name -> tallymark.v1.Filter
-	1,  // 13: tallymark.v1.Condition.operator:type_name -> tallymark.v1.Operator
-	11, // 14: tallymark.v1.AggregateResponse.rows:type_name -> tallymark.v1.AggregateRow
-	11, // 15: tallymark.v1.AggregateResponse.totals:type_name -> tallymark.v1.AggregateRow
-	12, // 16: tallymark.v1.AggregateResponse.metadata:type_name -> tallymark.v1.AnswerMetadata
-	25, // 17: tallymark.v1.AggregateRow.bucket_start:type_name -> google.protobuf.Timestamp
-	25, // 18: tallymark.v1.AnswerMetadata.since:type_name -> google.protobuf.Timestamp
-	25, // 19: tallymark.v1.AnswerMetadata.until:type_name -> google.protobuf.Timestamp
-	25, // 20: tallymark.v1.AnswerMetadata.partial_buckets:type_name -> google.protobuf.Timestamp
-	26, // 21: tallymark.v1.GetEventResponse.event:type_name -> tallymark.v1.StoredEvent
-	3,  // 22: tallymark.v1.ListEventsRequest.range:type_name -> tallymark.v1.TimeRange
-	6,  // 23: tallymark.v1.ListEventsRequest.filter:type_name -> tallymark.v1.Filter
-	26, // 24: tallymark.v1.ListEventsResponse.events:type_name -> tallymark.v1.StoredEvent
-	6,  // 25: tallymark.v1.RealtimeQuestion.filter:type_name -> tallymark.v1.Filter
-	17, // 26: tallymark.v1.RealtimeRequest.question:type_name -> tallymark.v1.RealtimeQuestion
-	20, // 27: tallymark.v1.RealtimeResponse.snapshot:type_name -> tallymark.v1.RealtimeSnapshot
-	25, // 28: tallymark.v1.RealtimeSnapshot.as_of_time:type_name -> google.protobuf.Timestamp
-	21, // 29: tallymark.v1.RealtimeSnapshot.minutes:type_name -> tallymark.v1.RealtimeMinute
-	22, // 30: tallymark.v1.RealtimeSnapshot.pages:type_name -> tallymark.v1.RealtimeEntry
-	22, // 31: tallymark.v1.RealtimeSnapshot.referrers:type_name -> tallymark.v1.RealtimeEntry
-	22, // 32: tallymark.v1.RealtimeSnapshot.countries:type_name -> tallymark.v1.RealtimeEntry
-	25, // 33: tallymark.v1.RealtimeMinute.start_time:type_name -> google.protobuf.Timestamp
-	17, // 34: tallymark.v1.WatchRealtimeRequest.question:type_name -> tallymark.v1.RealtimeQuestion
-	27, // 35: tallymark.v1.WatchRealtimeRequest.min_interval:type_name -> google.protobuf.Duration
-	27, // 36: tallymark.v1.WatchRealtimeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
-	20, // 37: tallymark.v1.WatchRealtimeResponse.snapshot:type_name -> tallymark.v1.RealtimeSnapshot
-	2,  // 38: tallymark.v1.QueryService.Aggregate:input_type -> tallymark.v1.AggregateRequest
-	13, // 39: tallymark.v1.QueryService.GetEvent:input_type -> tallymark.v1.GetEventRequest
-	15, // 40: tallymark.v1.QueryService.ListEvents:input_type -> tallymark.v1.ListEventsRequest
-	18, // 41: tallymark.v1.QueryService.Realtime:input_type -> tallymark.v1.RealtimeRequest
-	23, // 42: tallymark.v1.QueryService.WatchRealtime:input_type -> tallymark.v1.WatchRealtimeRequest
-	10, // 43: tallymark.v1.QueryService.Aggregate:output_type -> tallymark.v1.AggregateResponse
-	14, // 44: tallymark.v1.QueryService.GetEvent:output_type -> tallymark.v1.GetEventResponse
-	16, // 45: tallymark.v1.QueryService.ListEvents:output_type -> tallymark.v1.ListEventsResponse
-	19, // 46: tallymark.v1.QueryService.Realtime:output_type -> tallymark.v1.RealtimeResponse
-	24, // 47: tallymark.v1.QueryService.WatchRealtime:output_type -> tallymark.v1.WatchRealtimeResponse
-	43, // [43:48] is the sub-list for method output_type
-	38, // [38:43] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	9,  // 2: tallymark.v1.AggregateRequest.filter:type_name -> tallymark.v1.Filter
+	12, // 3: tallymark.v1.AggregateRequest.order_by:type_name -> tallymark.v1.OrderBy
+	1,  // 4: tallymark.v1.AggregateRequest.compare:type_name -> tallymark.v1.Comparison
+	7,  // 5: tallymark.v1.TimeRange.interval:type_name -> tallymark.v1.Interval
+	8,  // 6: tallymark.v1.TimeRange.dates:type_name -> tallymark.v1.DateInterval
+	47, // 7: tallymark.v1.Interval.since:type_name -> google.protobuf.Timestamp
+	47, // 8: tallymark.v1.Interval.until:type_name -> google.protobuf.Timestamp
+	11, // 9: tallymark.v1.Filter.where:type_name -> tallymark.v1.Condition
+	10, // 10: tallymark.v1.Filter.all:type_name -> tallymark.v1.FilterList
+	10, // 11: tallymark.v1.Filter.any:type_name -> tallymark.v1.FilterList
+	9,  // 12: tallymark.v1.Filter.not:type_name -> tallymark.v1.Filter
+	9,  // 13: tallymark.v1.FilterList.filters:type_name -> tallymark.v1.Filter
+	2,  // 14: tallymark.v1.Condition.operator:type_name -> tallymark.v1.Operator
+	14, // 15: tallymark.v1.AggregateResponse.rows:type_name -> tallymark.v1.AggregateRow
+	14, // 16: tallymark.v1.AggregateResponse.totals:type_name -> tallymark.v1.AggregateRow
+	15, // 17: tallymark.v1.AggregateResponse.metadata:type_name -> tallymark.v1.AnswerMetadata
+	14, // 18: tallymark.v1.AggregateResponse.others:type_name -> tallymark.v1.AggregateRow
+	47, // 19: tallymark.v1.AggregateRow.bucket_start:type_name -> google.protobuf.Timestamp
+	47, // 20: tallymark.v1.AggregateRow.bucket_start_before:type_name -> google.protobuf.Timestamp
+	47, // 21: tallymark.v1.AnswerMetadata.since:type_name -> google.protobuf.Timestamp
+	47, // 22: tallymark.v1.AnswerMetadata.until:type_name -> google.protobuf.Timestamp
+	47, // 23: tallymark.v1.AnswerMetadata.partial_buckets:type_name -> google.protobuf.Timestamp
+	47, // 24: tallymark.v1.AnswerMetadata.watermark:type_name -> google.protobuf.Timestamp
+	7,  // 25: tallymark.v1.AnswerMetadata.comparison:type_name -> tallymark.v1.Interval
+	16, // 26: tallymark.v1.AnswerMetadata.explanation:type_name -> tallymark.v1.Explanation
+	17, // 27: tallymark.v1.Explanation.questions:type_name -> tallymark.v1.QuestionPlan
+	18, // 28: tallymark.v1.Explanation.executed:type_name -> tallymark.v1.ExecutedStep
+	6,  // 29: tallymark.v1.BreakdownRequest.range:type_name -> tallymark.v1.TimeRange
+	9,  // 30: tallymark.v1.BreakdownRequest.filter:type_name -> tallymark.v1.Filter
+	12, // 31: tallymark.v1.BreakdownRequest.order_by:type_name -> tallymark.v1.OrderBy
+	1,  // 32: tallymark.v1.BreakdownRequest.compare:type_name -> tallymark.v1.Comparison
+	0,  // 33: tallymark.v1.BreakdownRequest.series:type_name -> tallymark.v1.Bucket
+	21, // 34: tallymark.v1.BreakdownResponse.rows:type_name -> tallymark.v1.BreakdownRow
+	21, // 35: tallymark.v1.BreakdownResponse.totals:type_name -> tallymark.v1.BreakdownRow
+	21, // 36: tallymark.v1.BreakdownResponse.others:type_name -> tallymark.v1.BreakdownRow
+	47, // 37: tallymark.v1.BreakdownResponse.series_starts:type_name -> google.protobuf.Timestamp
+	15, // 38: tallymark.v1.BreakdownResponse.metadata:type_name -> tallymark.v1.AnswerMetadata
+	6,  // 39: tallymark.v1.OverviewRequest.range:type_name -> tallymark.v1.TimeRange
+	9,  // 40: tallymark.v1.OverviewRequest.filter:type_name -> tallymark.v1.Filter
+	1,  // 41: tallymark.v1.OverviewRequest.compare:type_name -> tallymark.v1.Comparison
+	0,  // 42: tallymark.v1.OverviewRequest.bucket:type_name -> tallymark.v1.Bucket
+	23, // 43: tallymark.v1.OverviewRequest.lists:type_name -> tallymark.v1.OverviewList
+	14, // 44: tallymark.v1.OverviewResponse.totals:type_name -> tallymark.v1.AggregateRow
+	14, // 45: tallymark.v1.OverviewResponse.series:type_name -> tallymark.v1.AggregateRow
+	25, // 46: tallymark.v1.OverviewResponse.lists:type_name -> tallymark.v1.OverviewValues
+	15, // 47: tallymark.v1.OverviewResponse.metadata:type_name -> tallymark.v1.AnswerMetadata
+	21, // 48: tallymark.v1.OverviewValues.rows:type_name -> tallymark.v1.BreakdownRow
+	21, // 49: tallymark.v1.OverviewValues.others:type_name -> tallymark.v1.BreakdownRow
+	28, // 50: tallymark.v1.GetMetadataResponse.dimensions:type_name -> tallymark.v1.DimensionDescription
+	29, // 51: tallymark.v1.GetMetadataResponse.metrics:type_name -> tallymark.v1.MetricDescription
+	30, // 52: tallymark.v1.GetMetadataResponse.operators:type_name -> tallymark.v1.OperatorDescription
+	31, // 53: tallymark.v1.GetMetadataResponse.buckets:type_name -> tallymark.v1.BucketDescription
+	32, // 54: tallymark.v1.GetMetadataResponse.ranges:type_name -> tallymark.v1.RangeDescription
+	33, // 55: tallymark.v1.GetMetadataResponse.limits:type_name -> tallymark.v1.QueryLimits
+	34, // 56: tallymark.v1.GetMetadataResponse.rollups:type_name -> tallymark.v1.Rollup
+	3,  // 57: tallymark.v1.DimensionDescription.type:type_name -> tallymark.v1.ValueType
+	2,  // 58: tallymark.v1.OperatorDescription.operator:type_name -> tallymark.v1.Operator
+	3,  // 59: tallymark.v1.OperatorDescription.types:type_name -> tallymark.v1.ValueType
+	0,  // 60: tallymark.v1.BucketDescription.bucket:type_name -> tallymark.v1.Bucket
+	7,  // 61: tallymark.v1.RangeDescription.now:type_name -> tallymark.v1.Interval
+	0,  // 62: tallymark.v1.Rollup.grains:type_name -> tallymark.v1.Bucket
+	4,  // 63: tallymark.v1.Rollup.status:type_name -> tallymark.v1.RollupStatus
+	48, // 64: tallymark.v1.GetEventResponse.event:type_name -> tallymark.v1.StoredEvent
+	6,  // 65: tallymark.v1.ListEventsRequest.range:type_name -> tallymark.v1.TimeRange
+	9,  // 66: tallymark.v1.ListEventsRequest.filter:type_name -> tallymark.v1.Filter
+	48, // 67: tallymark.v1.ListEventsResponse.events:type_name -> tallymark.v1.StoredEvent
+	9,  // 68: tallymark.v1.RealtimeQuestion.filter:type_name -> tallymark.v1.Filter
+	39, // 69: tallymark.v1.RealtimeRequest.question:type_name -> tallymark.v1.RealtimeQuestion
+	42, // 70: tallymark.v1.RealtimeResponse.snapshot:type_name -> tallymark.v1.RealtimeSnapshot
+	47, // 71: tallymark.v1.RealtimeSnapshot.as_of_time:type_name -> google.protobuf.Timestamp
+	43, // 72: tallymark.v1.RealtimeSnapshot.minutes:type_name -> tallymark.v1.RealtimeMinute
+	44, // 73: tallymark.v1.RealtimeSnapshot.pages:type_name -> tallymark.v1.RealtimeEntry
+	44, // 74: tallymark.v1.RealtimeSnapshot.referrers:type_name -> tallymark.v1.RealtimeEntry
+	44, // 75: tallymark.v1.RealtimeSnapshot.countries:type_name -> tallymark.v1.RealtimeEntry
+	47, // 76: tallymark.v1.RealtimeMinute.start_time:type_name -> google.protobuf.Timestamp
+	39, // 77: tallymark.v1.WatchRealtimeRequest.question:type_name -> tallymark.v1.RealtimeQuestion
+	49, // 78: tallymark.v1.WatchRealtimeRequest.min_interval:type_name -> google.protobuf.Duration
+	49, // 79: tallymark.v1.WatchRealtimeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	42, // 80: tallymark.v1.WatchRealtimeResponse.snapshot:type_name -> tallymark.v1.RealtimeSnapshot
+	5,  // 81: tallymark.v1.QueryService.Aggregate:input_type -> tallymark.v1.AggregateRequest
+	19, // 82: tallymark.v1.QueryService.Breakdown:input_type -> tallymark.v1.BreakdownRequest
+	22, // 83: tallymark.v1.QueryService.Overview:input_type -> tallymark.v1.OverviewRequest
+	26, // 84: tallymark.v1.QueryService.GetMetadata:input_type -> tallymark.v1.GetMetadataRequest
+	35, // 85: tallymark.v1.QueryService.GetEvent:input_type -> tallymark.v1.GetEventRequest
+	37, // 86: tallymark.v1.QueryService.ListEvents:input_type -> tallymark.v1.ListEventsRequest
+	40, // 87: tallymark.v1.QueryService.Realtime:input_type -> tallymark.v1.RealtimeRequest
+	45, // 88: tallymark.v1.QueryService.WatchRealtime:input_type -> tallymark.v1.WatchRealtimeRequest
+	13, // 89: tallymark.v1.QueryService.Aggregate:output_type -> tallymark.v1.AggregateResponse
+	20, // 90: tallymark.v1.QueryService.Breakdown:output_type -> tallymark.v1.BreakdownResponse
+	24, // 91: tallymark.v1.QueryService.Overview:output_type -> tallymark.v1.OverviewResponse
+	27, // 92: tallymark.v1.QueryService.GetMetadata:output_type -> tallymark.v1.GetMetadataResponse
+	36, // 93: tallymark.v1.QueryService.GetEvent:output_type -> tallymark.v1.GetEventResponse
+	38, // 94: tallymark.v1.QueryService.ListEvents:output_type -> tallymark.v1.ListEventsResponse
+	41, // 95: tallymark.v1.QueryService.Realtime:output_type -> tallymark.v1.RealtimeResponse
+	46, // 96: tallymark.v1.QueryService.WatchRealtime:output_type -> tallymark.v1.WatchRealtimeResponse
+	89, // [89:97] is the sub-list for method output_type
+	81, // [81:89] is the sub-list for method input_type
+	81, // [81:81] is the sub-list for extension type_name
+	81, // [81:81] is the sub-list for extension extendee
+	0,  // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_tallymark_v1_query_service_proto_init() }
@@ -2301,8 +4524,8 @@ func file_tallymark_v1_query_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tallymark_v1_query_service_proto_rawDesc), len(file_tallymark_v1_query_service_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   23,
+			NumEnums:      5,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

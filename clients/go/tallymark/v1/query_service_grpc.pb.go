@@ -20,6 +20,9 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	QueryService_Aggregate_FullMethodName     = "/tallymark.v1.QueryService/Aggregate"
+	QueryService_Breakdown_FullMethodName     = "/tallymark.v1.QueryService/Breakdown"
+	QueryService_Overview_FullMethodName      = "/tallymark.v1.QueryService/Overview"
+	QueryService_GetMetadata_FullMethodName   = "/tallymark.v1.QueryService/GetMetadata"
 	QueryService_GetEvent_FullMethodName      = "/tallymark.v1.QueryService/GetEvent"
 	QueryService_ListEvents_FullMethodName    = "/tallymark.v1.QueryService/ListEvents"
 	QueryService_Realtime_FullMethodName      = "/tallymark.v1.QueryService/Realtime"
@@ -39,6 +42,15 @@ const (
 type QueryServiceClient interface {
 	// Counts and measures events by time bucket and dimensions.
 	Aggregate(ctx context.Context, in *AggregateRequest, opts ...grpc.CallOption) (*AggregateResponse, error)
+	// The top values of one dimension: what each measures, its share of all, what
+	// it was before, and how it went over the range.
+	Breakdown(ctx context.Context, in *BreakdownRequest, opts ...grpc.CallOption) (*BreakdownResponse, error)
+	// What the first screen of a dashboard shows, in one call: totals, a time
+	// series, and the top values of several dimensions, all of the same state.
+	Overview(ctx context.Context, in *OverviewRequest, opts ...grpc.CallOption) (*OverviewResponse, error)
+	// What can be asked: dimensions, metrics, operators, buckets, named ranges,
+	// limits, and what is answered from pre-aggregates.
+	GetMetadata(ctx context.Context, in *GetMetadataRequest, opts ...grpc.CallOption) (*GetMetadataResponse, error)
 	// Returns one stored event with what was derived from it; NOT_FOUND when the
 	// property has none with this id.
 	GetEvent(ctx context.Context, in *GetEventRequest, opts ...grpc.CallOption) (*GetEventResponse, error)
@@ -71,6 +83,36 @@ func (c *queryServiceClient) Aggregate(ctx context.Context, in *AggregateRequest
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AggregateResponse)
 	err := c.cc.Invoke(ctx, QueryService_Aggregate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryServiceClient) Breakdown(ctx context.Context, in *BreakdownRequest, opts ...grpc.CallOption) (*BreakdownResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BreakdownResponse)
+	err := c.cc.Invoke(ctx, QueryService_Breakdown_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryServiceClient) Overview(ctx context.Context, in *OverviewRequest, opts ...grpc.CallOption) (*OverviewResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OverviewResponse)
+	err := c.cc.Invoke(ctx, QueryService_Overview_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryServiceClient) GetMetadata(ctx context.Context, in *GetMetadataRequest, opts ...grpc.CallOption) (*GetMetadataResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetMetadataResponse)
+	err := c.cc.Invoke(ctx, QueryService_GetMetadata_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +181,15 @@ type QueryService_WatchRealtimeClient = grpc.ServerStreamingClient[WatchRealtime
 type QueryServiceServer interface {
 	// Counts and measures events by time bucket and dimensions.
 	Aggregate(context.Context, *AggregateRequest) (*AggregateResponse, error)
+	// The top values of one dimension: what each measures, its share of all, what
+	// it was before, and how it went over the range.
+	Breakdown(context.Context, *BreakdownRequest) (*BreakdownResponse, error)
+	// What the first screen of a dashboard shows, in one call: totals, a time
+	// series, and the top values of several dimensions, all of the same state.
+	Overview(context.Context, *OverviewRequest) (*OverviewResponse, error)
+	// What can be asked: dimensions, metrics, operators, buckets, named ranges,
+	// limits, and what is answered from pre-aggregates.
+	GetMetadata(context.Context, *GetMetadataRequest) (*GetMetadataResponse, error)
 	// Returns one stored event with what was derived from it; NOT_FOUND when the
 	// property has none with this id.
 	GetEvent(context.Context, *GetEventRequest) (*GetEventResponse, error)
@@ -169,6 +220,15 @@ type UnimplementedQueryServiceServer struct{}
 
 func (UnimplementedQueryServiceServer) Aggregate(context.Context, *AggregateRequest) (*AggregateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Aggregate not implemented")
+}
+func (UnimplementedQueryServiceServer) Breakdown(context.Context, *BreakdownRequest) (*BreakdownResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Breakdown not implemented")
+}
+func (UnimplementedQueryServiceServer) Overview(context.Context, *OverviewRequest) (*OverviewResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Overview not implemented")
+}
+func (UnimplementedQueryServiceServer) GetMetadata(context.Context, *GetMetadataRequest) (*GetMetadataResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetMetadata not implemented")
 }
 func (UnimplementedQueryServiceServer) GetEvent(context.Context, *GetEventRequest) (*GetEventResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetEvent not implemented")
@@ -217,6 +277,60 @@ func _QueryService_Aggregate_Handler(srv interface{}, ctx context.Context, dec f
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(QueryServiceServer).Aggregate(ctx, req.(*AggregateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _QueryService_Breakdown_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BreakdownRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServiceServer).Breakdown(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueryService_Breakdown_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServiceServer).Breakdown(ctx, req.(*BreakdownRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _QueryService_Overview_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OverviewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServiceServer).Overview(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueryService_Overview_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServiceServer).Overview(ctx, req.(*OverviewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _QueryService_GetMetadata_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetMetadataRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServiceServer).GetMetadata(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueryService_GetMetadata_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServiceServer).GetMetadata(ctx, req.(*GetMetadataRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -296,6 +410,18 @@ var QueryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Aggregate",
 			Handler:    _QueryService_Aggregate_Handler,
+		},
+		{
+			MethodName: "Breakdown",
+			Handler:    _QueryService_Breakdown_Handler,
+		},
+		{
+			MethodName: "Overview",
+			Handler:    _QueryService_Overview_Handler,
+		},
+		{
+			MethodName: "GetMetadata",
+			Handler:    _QueryService_GetMetadata_Handler,
 		},
 		{
 			MethodName: "GetEvent",

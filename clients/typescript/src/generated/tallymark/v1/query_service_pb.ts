@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tallymark/v1/query_service.proto.
  */
 export const file_tallymark_v1_query_service: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWxseW1hcmsvdjEvcXVlcnlfc2VydmljZS5wcm90bxIMdGFsbHltYXJrLnYxItoCChBBZ2dyZWdhdGVSZXF1ZXN0EiYKBXJhbmdlGAEgASgLMhcudGFsbHltYXJrLnYxLlRpbWVSYW5nZRIkCgZidWNrZXQYAiABKA4yFC50YWxseW1hcmsudjEuQnVja2V0EhIKCmRpbWVuc2lvbnMYAyADKAkSDwoHbWV0cmljcxgEIAMoCRIkCgZmaWx0ZXIYBSABKAsyFC50YWxseW1hcmsudjEuRmlsdGVyEhQKDGluY2x1ZGVfYm90cxgGIAEoCBIRCgl0aW1lX3pvbmUYByABKAkSJwoIb3JkZXJfYnkYCCADKAsyFS50YWxseW1hcmsudjEuT3JkZXJCeRINCgVsaW1pdBgJIAEoBRIRCglmaWxsX2dhcHMYCiABKAgSDgoGdG90YWxzGAsgASgIEhcKD2ZyZXNobmVzc190b2tlbhgeIAEoCRIQCghub19jYWNoZRgfIAEoCCKBAQoJVGltZVJhbmdlEhIKCHJlbGF0aXZlGAEgASgJSAASKgoIaW50ZXJ2YWwYAiABKAsyFi50YWxseW1hcmsudjEuSW50ZXJ2YWxIABIrCgVkYXRlcxgDIAEoCzIaLnRhbGx5bWFyay52MS5EYXRlSW50ZXJ2YWxIAEIHCgVyYW5nZSJgCghJbnRlcnZhbBIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIiwKDERhdGVJbnRlcnZhbBINCgVzaW5jZRgBIAEoCRINCgV1bnRpbBgCIAEoCSKxAQoGRmlsdGVyEigKBXdoZXJlGAEgASgLMhcudGFsbHltYXJrLnYxLkNvbmRpdGlvbkgAEicKA2FsbBgCIAEoCzIYLnRhbGx5bWFyay52MS5GaWx0ZXJMaXN0SAASJwoDYW55GAMgASgLMhgudGFsbHltYXJrLnYxLkZpbHRlckxpc3RIABIjCgNub3QYBCABKAsyFC50YWxseW1hcmsudjEuRmlsdGVySABCBgoEa2luZCIzCgpGaWx0ZXJMaXN0EiUKB2ZpbHRlcnMYASADKAsyFC50YWxseW1hcmsudjEuRmlsdGVyIlgKCUNvbmRpdGlvbhIRCglkaW1lbnNpb24YASABKAkSKAoIb3BlcmF0b3IYAiABKA4yFi50YWxseW1hcmsudjEuT3BlcmF0b3ISDgoGdmFsdWVzGAMgAygJIioKB09yZGVyQnkSCwoDa2V5GAEgASgJEhIKCmRlc2NlbmRpbmcYAiABKAgivgEKEUFnZ3JlZ2F0ZVJlc3BvbnNlEhIKCmRpbWVuc2lvbnMYASADKAkSDwoHbWV0cmljcxgCIAMoCRIoCgRyb3dzGAMgAygLMhoudGFsbHltYXJrLnYxLkFnZ3JlZ2F0ZVJvdxIqCgZ0b3RhbHMYBCABKAsyGi50YWxseW1hcmsudjEuQWdncmVnYXRlUm93Ei4KCG1ldGFkYXRhGAUgASgLMhwudGFsbHltYXJrLnYxLkFuc3dlck1ldGFkYXRhImUKDEFnZ3JlZ2F0ZVJvdxIwCgxidWNrZXRfc3RhcnQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmRpbWVuc2lvbnMYAiADKAkSDwoHbWV0cmljcxgDIAMoASL0AQoOQW5zd2VyTWV0YWRhdGESKQoFc2luY2UYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgl0aW1lX3pvbmUYAyABKAkSDgoGc291cmNlGAQgASgJEg0KBWV4YWN0GAUgASgIEhEKCXJvd19jb3VudBgGIAEoAxIzCg9wYXJ0aWFsX2J1Y2tldHMYByADKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmZyb21fY2FjaGUYHiABKAgiPAoPR2V0RXZlbnRSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEhcKD2ZyZXNobmVzc190b2tlbhgCIAEoCSI8ChBHZXRFdmVudFJlc3BvbnNlEigKBWV2ZW50GAEgASgLMhkudGFsbHltYXJrLnYxLlN0b3JlZEV2ZW50IsoBChFMaXN0RXZlbnRzUmVxdWVzdBImCgVyYW5nZRgBIAEoCzIXLnRhbGx5bWFyay52MS5UaW1lUmFuZ2USJAoGZmlsdGVyGAIgASgLMhQudGFsbHltYXJrLnYxLkZpbHRlchIUCgxpbmNsdWRlX2JvdHMYAyABKAgSEQoJdGltZV96b25lGAQgASgJEhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJEhcKD2ZyZXNobmVzc190b2tlbhgHIAEoCSJYChJMaXN0RXZlbnRzUmVzcG9uc2USKQoGZXZlbnRzGAEgAygLMhkudGFsbHltYXJrLnYxLlN0b3JlZEV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKKAQoQUmVhbHRpbWVRdWVzdGlvbhITCgtub3dfbWludXRlcxgBIAEoBRIWCg5zZXJpZXNfbWludXRlcxgCIAEoBRINCgVsaW1pdBgDIAEoBRIkCgZmaWx0ZXIYBCABKAsyFC50YWxseW1hcmsudjEuRmlsdGVyEhQKDGluY2x1ZGVfYm90cxgFIAEoCCJuCg9SZWFsdGltZVJlcXVlc3QSMAoIcXVlc3Rpb24YASABKAsyHi50YWxseW1hcmsudjEuUmVhbHRpbWVRdWVzdGlvbhIXCg9mcmVzaG5lc3NfdG9rZW4YAiABKAkSEAoIbm9fY2FjaGUYAyABKAgiWAoQUmVhbHRpbWVSZXNwb25zZRIwCghzbmFwc2hvdBgBIAEoCzIeLnRhbGx5bWFyay52MS5SZWFsdGltZVNuYXBzaG90EhIKCmZyb21fY2FjaGUYAiABKAgizAIKEFJlYWx0aW1lU25hcHNob3QSLgoKYXNfb2ZfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIdmlzaXRvcnMYAiABKAMSEgoKcGFnZV92aWV3cxgDIAEoAxIOCgZldmVudHMYBCABKAMSLQoHbWludXRlcxgFIAMoCzIcLnRhbGx5bWFyay52MS5SZWFsdGltZU1pbnV0ZRIXCg9zZXJpZXNfdmlzaXRvcnMYBiABKAMSKgoFcGFnZXMYByADKAsyGy50YWxseW1hcmsudjEuUmVhbHRpbWVFbnRyeRIuCglyZWZlcnJlcnMYCCADKAsyGy50YWxseW1hcmsudjEuUmVhbHRpbWVFbnRyeRIuCgljb3VudHJpZXMYCSADKAsyGy50YWxseW1hcmsudjEuUmVhbHRpbWVFbnRyeSJ2Cg5SZWFsdGltZU1pbnV0ZRIuCgpzdGFydF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCgh2aXNpdG9ycxgCIAEoAxISCgpwYWdlX3ZpZXdzGAMgASgDEg4KBmV2ZW50cxgEIAEoAyJUCg1SZWFsdGltZUVudHJ5Eg0KBXZhbHVlGAEgASgJEhAKCHZpc2l0b3JzGAIgASgDEhIKCnBhZ2Vfdmlld3MYAyABKAMSDgoGZXZlbnRzGAQgASgDIsYBChRXYXRjaFJlYWx0aW1lUmVxdWVzdBIwCghxdWVzdGlvbhgBIAEoCzIeLnRhbGx5bWFyay52MS5SZWFsdGltZVF1ZXN0aW9uEi8KDG1pbl9pbnRlcnZhbBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI1ChJoZWFydGJlYXRfaW50ZXJ2YWwYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFAoMcmVzdW1lX3Rva2VuGAQgASgJIl8KFVdhdGNoUmVhbHRpbWVSZXNwb25zZRIwCghzbmFwc2hvdBgBIAEoCzIeLnRhbGx5bWFyay52MS5SZWFsdGltZVNuYXBzaG90EhQKDHJlc3VtZV90b2tlbhgCIAEoCSrQAQoGQnVja2V0EhYKEkJVQ0tFVF9VTlNQRUNJRklFRBAAEhEKDUJVQ0tFVF9NSU5VVEUQARIaChZCVUNLRVRfRklGVEVFTl9NSU5VVEVTEAISDwoLQlVDS0VUX0hPVVIQAxIOCgpCVUNLRVRfREFZEAQSDwoLQlVDS0VUX1dFRUsQBRIQCgxCVUNLRVRfTU9OVEgQBhISCg5CVUNLRVRfUVVBUlRFUhAHEg8KC0JVQ0tFVF9ZRUFSEAgSFgoSQlVDS0VUX1dIT0xFX1JBTkdFEAkqjAIKCE9wZXJhdG9yEhgKFE9QRVJBVE9SX1VOU1BFQ0lGSUVEEAASEwoPT1BFUkFUT1JfRVFVQUxTEAESGAoUT1BFUkFUT1JfU1RBUlRTX1dJVEgQAhIVChFPUEVSQVRPUl9DT05UQUlOUxADEhoKFk9QRVJBVE9SX01BVENIRVNfUkVHRVgQBBIWChJPUEVSQVRPUl9MRVNTX1RIQU4QBRIaChZPUEVSQVRPUl9MRVNTX09SX0VRVUFMEAYSGQoVT1BFUkFUT1JfR1JFQVRFUl9USEFOEAcSHQoZT1BFUkFUT1JfR1JFQVRFUl9PUl9FUVVBTBAIEhYKEk9QRVJBVE9SX0lTX0FCU0VOVBAJMp8DCgxRdWVyeVNlcnZpY2USTAoJQWdncmVnYXRlEh4udGFsbHltYXJrLnYxLkFnZ3JlZ2F0ZVJlcXVlc3QaHy50YWxseW1hcmsudjEuQWdncmVnYXRlUmVzcG9uc2USSQoIR2V0RXZlbnQSHS50YWxseW1hcmsudjEuR2V0RXZlbnRSZXF1ZXN0Gh4udGFsbHltYXJrLnYxLkdldEV2ZW50UmVzcG9uc2USTwoKTGlzdEV2ZW50cxIfLnRhbGx5bWFyay52MS5MaXN0RXZlbnRzUmVxdWVzdBogLnRhbGx5bWFyay52MS5MaXN0RXZlbnRzUmVzcG9uc2USSQoIUmVhbHRpbWUSHS50YWxseW1hcmsudjEuUmVhbHRpbWVSZXF1ZXN0Gh4udGFsbHltYXJrLnYxLlJlYWx0aW1lUmVzcG9uc2USWgoNV2F0Y2hSZWFsdGltZRIiLnRhbGx5bWFyay52MS5XYXRjaFJlYWx0aW1lUmVxdWVzdBojLnRhbGx5bWFyay52MS5XYXRjaFJlYWx0aW1lUmVzcG9uc2UwAUJXCg9pby50YWxseW1hcmsudjFQAVpCZ2l0aHViLmNvbS90YWxseW1hcmsvdGFsbHltYXJrL2NsaWVudHMvZ28vdGFsbHltYXJrL3YxO3RhbGx5bWFya3YxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tallymark_v1_event]);
+  fileDesc("CiB0YWxseW1hcmsvdjEvcXVlcnlfc2VydmljZS5wcm90bxIMdGFsbHltYXJrLnYxIqYDChBBZ2dyZWdhdGVSZXF1ZXN0EiYKBXJhbmdlGAEgASgLMhcudGFsbHltYXJrLnYxLlRpbWVSYW5nZRIkCgZidWNrZXQYAiABKA4yFC50YWxseW1hcmsudjEuQnVja2V0EhIKCmRpbWVuc2lvbnMYAyADKAkSDwoHbWV0cmljcxgEIAMoCRIkCgZmaWx0ZXIYBSABKAsyFC50YWxseW1hcmsudjEuRmlsdGVyEhQKDGluY2x1ZGVfYm90cxgGIAEoCBIRCgl0aW1lX3pvbmUYByABKAkSJwoIb3JkZXJfYnkYCCADKAsyFS50YWxseW1hcmsudjEuT3JkZXJCeRINCgVsaW1pdBgJIAEoBRIRCglmaWxsX2dhcHMYCiABKAgSDgoGdG90YWxzGAsgASgIEikKB2NvbXBhcmUYDCABKA4yGC50YWxseW1hcmsudjEuQ29tcGFyaXNvbhIOCgZvdGhlcnMYDSABKAgSDwoHZXhwbGFpbhgOIAEoCBIXCg9mcmVzaG5lc3NfdG9rZW4YHiABKAkSEAoIbm9fY2FjaGUYHyABKAgigQEKCVRpbWVSYW5nZRISCghyZWxhdGl2ZRgBIAEoCUgAEioKCGludGVydmFsGAIgASgLMhYudGFsbHltYXJrLnYxLkludGVydmFsSAASKwoFZGF0ZXMYAyABKAsyGi50YWxseW1hcmsudjEuRGF0ZUludGVydmFsSABCBwoFcmFuZ2UiYAoISW50ZXJ2YWwSKQoFc2luY2UYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIsCgxEYXRlSW50ZXJ2YWwSDQoFc2luY2UYASABKAkSDQoFdW50aWwYAiABKAkisQEKBkZpbHRlchIoCgV3aGVyZRgBIAEoCzIXLnRhbGx5bWFyay52MS5Db25kaXRpb25IABInCgNhbGwYAiABKAsyGC50YWxseW1hcmsudjEuRmlsdGVyTGlzdEgAEicKA2FueRgDIAEoCzIYLnRhbGx5bWFyay52MS5GaWx0ZXJMaXN0SAASIwoDbm90GAQgASgLMhQudGFsbHltYXJrLnYxLkZpbHRlckgAQgYKBGtpbmQiMwoKRmlsdGVyTGlzdBIlCgdmaWx0ZXJzGAEgAygLMhQudGFsbHltYXJrLnYxLkZpbHRlciJYCglDb25kaXRpb24SEQoJZGltZW5zaW9uGAEgASgJEigKCG9wZXJhdG9yGAIgASgOMhYudGFsbHltYXJrLnYxLk9wZXJhdG9yEg4KBnZhbHVlcxgDIAMoCSIqCgdPcmRlckJ5EgsKA2tleRgBIAEoCRISCgpkZXNjZW5kaW5nGAIgASgIIuoBChFBZ2dyZWdhdGVSZXNwb25zZRISCgpkaW1lbnNpb25zGAEgAygJEg8KB21ldHJpY3MYAiADKAkSKAoEcm93cxgDIAMoCzIaLnRhbGx5bWFyay52MS5BZ2dyZWdhdGVSb3cSKgoGdG90YWxzGAQgASgLMhoudGFsbHltYXJrLnYxLkFnZ3JlZ2F0ZVJvdxIuCghtZXRhZGF0YRgFIAEoCzIcLnRhbGx5bWFyay52MS5BbnN3ZXJNZXRhZGF0YRIqCgZvdGhlcnMYBiABKAsyGi50YWxseW1hcmsudjEuQWdncmVnYXRlUm93Is4BCgxBZ2dyZWdhdGVSb3cSMAoMYnVja2V0X3N0YXJ0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpkaW1lbnNpb25zGAIgAygJEg8KB21ldHJpY3MYAyADKAESFgoObWV0cmljc19iZWZvcmUYBCADKAESFgoOY2hhbmdlX3BlcmNlbnQYBSADKAESNwoTYnVja2V0X3N0YXJ0X2JlZm9yZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi/wIKDkFuc3dlck1ldGFkYXRhEikKBXNpbmNlGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJdGltZV96b25lGAMgASgJEg4KBnNvdXJjZRgEIAEoCRINCgVleGFjdBgFIAEoCBIRCglyb3dfY291bnQYBiABKAMSMwoPcGFydGlhbF9idWNrZXRzGAcgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgl3YXRlcm1hcmsYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKCmNvbXBhcmlzb24YCSABKAsyFi50YWxseW1hcmsudjEuSW50ZXJ2YWwSLgoLZXhwbGFuYXRpb24YCiABKAsyGS50YWxseW1hcmsudjEuRXhwbGFuYXRpb24SEgoKZnJvbV9jYWNoZRgeIAEoCCJqCgtFeHBsYW5hdGlvbhItCglxdWVzdGlvbnMYASADKAsyGi50YWxseW1hcmsudjEuUXVlc3Rpb25QbGFuEiwKCGV4ZWN1dGVkGAIgAygLMhoudGFsbHltYXJrLnYxLkV4ZWN1dGVkU3RlcCI/CgxRdWVzdGlvblBsYW4SEAoIcXVlc3Rpb24YASABKAkSDgoGc291cmNlGAIgASgJEg0KBXN0ZXBzGAMgAygJIkAKDEV4ZWN1dGVkU3RlcBIMCgRzdGVwGAEgASgJEhQKDG1pbGxpc2Vjb25kcxgCIAEoARIMCgRyb3dzGAMgASgDIqQDChBCcmVha2Rvd25SZXF1ZXN0EhEKCWRpbWVuc2lvbhgBIAEoCRImCgVyYW5nZRgCIAEoCzIXLnRhbGx5bWFyay52MS5UaW1lUmFuZ2USJAoGZmlsdGVyGAMgASgLMhQudGFsbHltYXJrLnYxLkZpbHRlchIUCgxpbmNsdWRlX2JvdHMYBCABKAgSEQoJdGltZV96b25lGAUgASgJEg8KB21ldHJpY3MYBiADKAkSJwoIb3JkZXJfYnkYByADKAsyFS50YWxseW1hcmsudjEuT3JkZXJCeRINCgVsaW1pdBgIIAEoBRIOCgZvZmZzZXQYCSABKAUSEAoIY29udGFpbnMYCiABKAkSKQoHY29tcGFyZRgLIAEoDjIYLnRhbGx5bWFyay52MS5Db21wYXJpc29uEg4KBm90aGVycxgMIAEoCBIkCgZzZXJpZXMYDSABKA4yFC50YWxseW1hcmsudjEuQnVja2V0Eg8KB2V4cGxhaW4YDiABKAgSFwoPZnJlc2huZXNzX3Rva2VuGB4gASgJEhAKCG5vX2NhY2hlGB8gASgIIrECChFCcmVha2Rvd25SZXNwb25zZRIRCglkaW1lbnNpb24YASABKAkSDwoHbWV0cmljcxgCIAMoCRIoCgRyb3dzGAMgAygLMhoudGFsbHltYXJrLnYxLkJyZWFrZG93blJvdxIqCgZ0b3RhbHMYBCABKAsyGi50YWxseW1hcmsudjEuQnJlYWtkb3duUm93EioKBm90aGVycxgFIAEoCzIaLnRhbGx5bWFyay52MS5CcmVha2Rvd25Sb3cSEwoLdmFsdWVfY291bnQYBiABKAMSMQoNc2VyaWVzX3N0YXJ0cxgHIAMoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoIbWV0YWRhdGEYCCABKAsyHC50YWxseW1hcmsudjEuQW5zd2VyTWV0YWRhdGEihQEKDEJyZWFrZG93blJvdxINCgV2YWx1ZRgBIAEoCRIPCgdtZXRyaWNzGAIgAygBEhUKDXNoYXJlX3BlcmNlbnQYAyADKAESFgoObWV0cmljc19iZWZvcmUYBCADKAESFgoOY2hhbmdlX3BlcmNlbnQYBSADKAESDgoGc2VyaWVzGAYgAygBIvcCCg9PdmVydmlld1JlcXVlc3QSJgoFcmFuZ2UYASABKAsyFy50YWxseW1hcmsudjEuVGltZVJhbmdlEiQKBmZpbHRlchgCIAEoCzIULnRhbGx5bWFyay52MS5GaWx0ZXISFAoMaW5jbHVkZV9ib3RzGAMgASgIEhEKCXRpbWVfem9uZRgEIAEoCRIpCgdjb21wYXJlGAUgASgOMhgudGFsbHltYXJrLnYxLkNvbXBhcmlzb24SJAoGYnVja2V0GAYgASgOMhQudGFsbHltYXJrLnYxLkJ1Y2tldBIPCgdtZXRyaWNzGAcgAygJEikKBWxpc3RzGAggAygLMhoudGFsbHltYXJrLnYxLk92ZXJ2aWV3TGlzdBIUCgxsaXN0X21ldHJpY3MYCSADKAkSDgoGb3RoZXJzGAogASgIEg8KB2V4cGxhaW4YCyABKAgSFwoPZnJlc2huZXNzX3Rva2VuGB4gASgJEhAKCG5vX2NhY2hlGB8gASgIIjAKDE92ZXJ2aWV3TGlzdBIRCglkaW1lbnNpb24YASABKAkSDQoFbGltaXQYAiABKAUi7gEKEE92ZXJ2aWV3UmVzcG9uc2USDwoHbWV0cmljcxgBIAMoCRIqCgZ0b3RhbHMYAiABKAsyGi50YWxseW1hcmsudjEuQWdncmVnYXRlUm93EioKBnNlcmllcxgDIAMoCzIaLnRhbGx5bWFyay52MS5BZ2dyZWdhdGVSb3cSFAoMbGlzdF9tZXRyaWNzGAQgAygJEisKBWxpc3RzGAUgAygLMhwudGFsbHltYXJrLnYxLk92ZXJ2aWV3VmFsdWVzEi4KCG1ldGFkYXRhGAYgASgLMhwudGFsbHltYXJrLnYxLkFuc3dlck1ldGFkYXRhIo4BCg5PdmVydmlld1ZhbHVlcxIRCglkaW1lbnNpb24YASABKAkSKAoEcm93cxgCIAMoCzIaLnRhbGx5bWFyay52MS5CcmVha2Rvd25Sb3cSKgoGb3RoZXJzGAMgASgLMhoudGFsbHltYXJrLnYxLkJyZWFrZG93blJvdxITCgt2YWx1ZV9jb3VudBgEIAEoAyIUChJHZXRNZXRhZGF0YVJlcXVlc3QipQMKE0dldE1ldGFkYXRhUmVzcG9uc2USNgoKZGltZW5zaW9ucxgBIAMoCzIiLnRhbGx5bWFyay52MS5EaW1lbnNpb25EZXNjcmlwdGlvbhIwCgdtZXRyaWNzGAIgAygLMh8udGFsbHltYXJrLnYxLk1ldHJpY0Rlc2NyaXB0aW9uEjQKCW9wZXJhdG9ycxgDIAMoCzIhLnRhbGx5bWFyay52MS5PcGVyYXRvckRlc2NyaXB0aW9uEjAKB2J1Y2tldHMYBCADKAsyHy50YWxseW1hcmsudjEuQnVja2V0RGVzY3JpcHRpb24SLgoGcmFuZ2VzGAUgAygLMh4udGFsbHltYXJrLnYxLlJhbmdlRGVzY3JpcHRpb24SEAoIcHJvcGVydHkYBiABKAkSEQoJdGltZV96b25lGAcgASgJEikKBmxpbWl0cxgIIAEoCzIZLnRhbGx5bWFyay52MS5RdWVyeUxpbWl0cxIVCg1wcm9wZXJ0eV9rZXlzGAkgAygJEiUKB3JvbGx1cHMYCiADKAsyFC50YWxseW1hcmsudjEuUm9sbHVwIpwBChREaW1lbnNpb25EZXNjcmlwdGlvbhIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEiUKBHR5cGUYAyABKA4yFy50YWxseW1hcmsudjEuVmFsdWVUeXBlEhMKC2xpc3RfdmFsdWVkGAQgASgIEhEKCWNhbl9ncm91cBgFIAEoCBISCgpjYW5fZmlsdGVyGAYgASgIIlYKEU1ldHJpY0Rlc2NyaXB0aW9uEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSDAoEdW5pdBgDIAEoCRIQCghhZGRpdGl2ZRgEIAEoCCKkAQoTT3BlcmF0b3JEZXNjcmlwdGlvbhIoCghvcGVyYXRvchgBIAEoDjIWLnRhbGx5bWFyay52MS5PcGVyYXRvchITCgtkZXNjcmlwdGlvbhgCIAEoCRImCgV0eXBlcxgDIAMoDjIXLnRhbGx5bWFyay52MS5WYWx1ZVR5cGUSEgoKbWluX3ZhbHVlcxgEIAEoBRISCgptYXhfdmFsdWVzGAUgASgFIk4KEUJ1Y2tldERlc2NyaXB0aW9uEiQKBmJ1Y2tldBgBIAEoDjIULnRhbGx5bWFyay52MS5CdWNrZXQSEwoLZGVzY3JpcHRpb24YAiABKAkiWgoQUmFuZ2VEZXNjcmlwdGlvbhIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEiMKA25vdxgDIAEoCzIWLnRhbGx5bWFyay52MS5JbnRlcnZhbCLOAQoLUXVlcnlMaW1pdHMSEgoKZGltZW5zaW9ucxgBIAEoBRIPCgdtZXRyaWNzGAIgASgFEg8KB2J1Y2tldHMYAyABKAUSDAoEcm93cxgEIAEoBRISCgpjb25kaXRpb25zGAUgASgFEhQKDGZpbHRlcl9kZXB0aBgGIAEoBRIYChBjb25kaXRpb25fdmFsdWVzGAcgASgFEh0KFWNvbmRpdGlvbl92YWx1ZV9ieXRlcxgIIAEoBRIYChBxdWVyeV90aW1lb3V0X21zGAkgASgDInwKBlJvbGx1cBIMCgRuYW1lGAEgASgJEhIKCmRpbWVuc2lvbnMYAiADKAkSJAoGZ3JhaW5zGAMgAygOMhQudGFsbHltYXJrLnYxLkJ1Y2tldBIqCgZzdGF0dXMYBCABKA4yGi50YWxseW1hcmsudjEuUm9sbHVwU3RhdHVzIjwKD0dldEV2ZW50UmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIXCg9mcmVzaG5lc3NfdG9rZW4YAiABKAkiPAoQR2V0RXZlbnRSZXNwb25zZRIoCgVldmVudBgBIAEoCzIZLnRhbGx5bWFyay52MS5TdG9yZWRFdmVudCLKAQoRTGlzdEV2ZW50c1JlcXVlc3QSJgoFcmFuZ2UYASABKAsyFy50YWxseW1hcmsudjEuVGltZVJhbmdlEiQKBmZpbHRlchgCIAEoCzIULnRhbGx5bWFyay52MS5GaWx0ZXISFAoMaW5jbHVkZV9ib3RzGAMgASgIEhEKCXRpbWVfem9uZRgEIAEoCRIRCglwYWdlX3NpemUYBSABKAUSEgoKcGFnZV90b2tlbhgGIAEoCRIXCg9mcmVzaG5lc3NfdG9rZW4YByABKAkiWAoSTGlzdEV2ZW50c1Jlc3BvbnNlEikKBmV2ZW50cxgBIAMoCzIZLnRhbGx5bWFyay52MS5TdG9yZWRFdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiigEKEFJlYWx0aW1lUXVlc3Rpb24SEwoLbm93X21pbnV0ZXMYASABKAUSFgoOc2VyaWVzX21pbnV0ZXMYAiABKAUSDQoFbGltaXQYAyABKAUSJAoGZmlsdGVyGAQgASgLMhQudGFsbHltYXJrLnYxLkZpbHRlchIUCgxpbmNsdWRlX2JvdHMYBSABKAgibgoPUmVhbHRpbWVSZXF1ZXN0EjAKCHF1ZXN0aW9uGAEgASgLMh4udGFsbHltYXJrLnYxLlJlYWx0aW1lUXVlc3Rpb24SFwoPZnJlc2huZXNzX3Rva2VuGAIgASgJEhAKCG5vX2NhY2hlGAMgASgIIlgKEFJlYWx0aW1lUmVzcG9uc2USMAoIc25hcHNob3QYASABKAsyHi50YWxseW1hcmsudjEuUmVhbHRpbWVTbmFwc2hvdBISCgpmcm9tX2NhY2hlGAIgASgIIswCChBSZWFsdGltZVNuYXBzaG90Ei4KCmFzX29mX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHZpc2l0b3JzGAIgASgDEhIKCnBhZ2Vfdmlld3MYAyABKAMSDgoGZXZlbnRzGAQgASgDEi0KB21pbnV0ZXMYBSADKAsyHC50YWxseW1hcmsudjEuUmVhbHRpbWVNaW51dGUSFwoPc2VyaWVzX3Zpc2l0b3JzGAYgASgDEioKBXBhZ2VzGAcgAygLMhsudGFsbHltYXJrLnYxLlJlYWx0aW1lRW50cnkSLgoJcmVmZXJyZXJzGAggAygLMhsudGFsbHltYXJrLnYxLlJlYWx0aW1lRW50cnkSLgoJY291bnRyaWVzGAkgAygLMhsudGFsbHltYXJrLnYxLlJlYWx0aW1lRW50cnkidgoOUmVhbHRpbWVNaW51dGUSLgoKc3RhcnRfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIdmlzaXRvcnMYAiABKAMSEgoKcGFnZV92aWV3cxgDIAEoAxIOCgZldmVudHMYBCABKAMiVAoNUmVhbHRpbWVFbnRyeRINCgV2YWx1ZRgBIAEoCRIQCgh2aXNpdG9ycxgCIAEoAxISCgpwYWdlX3ZpZXdzGAMgASgDEg4KBmV2ZW50cxgEIAEoAyLGAQoUV2F0Y2hSZWFsdGltZVJlcXVlc3QSMAoIcXVlc3Rpb24YASABKAsyHi50YWxseW1hcmsudjEuUmVhbHRpbWVRdWVzdGlvbhIvCgxtaW5faW50ZXJ2YWwYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNQoSaGVhcnRiZWF0X2ludGVydmFsGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhQKDHJlc3VtZV90b2tlbhgEIAEoCSJfChVXYXRjaFJlYWx0aW1lUmVzcG9uc2USMAoIc25hcHNob3QYASABKAsyHi50YWxseW1hcmsudjEuUmVhbHRpbWVTbmFwc2hvdBIUCgxyZXN1bWVfdG9rZW4YAiABKAkq0AEKBkJ1Y2tldBIWChJCVUNLRVRfVU5TUEVDSUZJRUQQABIRCg1CVUNLRVRfTUlOVVRFEAESGgoWQlVDS0VUX0ZJRlRFRU5fTUlOVVRFUxACEg8KC0JVQ0tFVF9IT1VSEAMSDgoKQlVDS0VUX0RBWRAEEg8KC0JVQ0tFVF9XRUVLEAUSEAoMQlVDS0VUX01PTlRIEAYSEgoOQlVDS0VUX1FVQVJURVIQBxIPCgtCVUNLRVRfWUVBUhAIEhYKEkJVQ0tFVF9XSE9MRV9SQU5HRRAJKmYKCkNvbXBhcmlzb24SGgoWQ09NUEFSSVNPTl9VTlNQRUNJRklFRBAAEh4KGkNPTVBBUklTT05fUFJFVklPVVNfUEVSSU9EEAESHAoYQ09NUEFSSVNPTl9QUkVWSU9VU19ZRUFSEAIqjAIKCE9wZXJhdG9yEhgKFE9QRVJBVE9SX1VOU1BFQ0lGSUVEEAASEwoPT1BFUkFUT1JfRVFVQUxTEAESGAoUT1BFUkFUT1JfU1RBUlRTX1dJVEgQAhIVChFPUEVSQVRPUl9DT05UQUlOUxADEhoKFk9QRVJBVE9SX01BVENIRVNfUkVHRVgQBBIWChJPUEVSQVRPUl9MRVNTX1RIQU4QBRIaChZPUEVSQVRPUl9MRVNTX09SX0VRVUFMEAYSGQoVT1BFUkFUT1JfR1JFQVRFUl9USEFOEAcSHQoZT1BFUkFUT1JfR1JFQVRFUl9PUl9FUVVBTBAIEhYKEk9QRVJBVE9SX0lTX0FCU0VOVBAJKoABCglWYWx1ZVR5cGUSGgoWVkFMVUVfVFlQRV9VTlNQRUNJRklFRBAAEhMKD1ZBTFVFX1RZUEVfVEVYVBABEhYKElZBTFVFX1RZUEVfQk9PTEVBThACEhUKEVZBTFVFX1RZUEVfTlVNQkVSEAMSEwoPVkFMVUVfVFlQRV9KU09OEAQqYgoMUm9sbHVwU3RhdHVzEh0KGVJPTExVUF9TVEFUVVNfVU5TUEVDSUZJRUQQABIaChZST0xMVVBfU1RBVFVTX0JVSUxESU5HEAESFwoTUk9MTFVQX1NUQVRVU19SRUFEWRACMowFCgxRdWVyeVNlcnZpY2USTAoJQWdncmVnYXRlEh4udGFsbHltYXJrLnYxLkFnZ3JlZ2F0ZVJlcXVlc3QaHy50YWxseW1hcmsudjEuQWdncmVnYXRlUmVzcG9uc2USTAoJQnJlYWtkb3duEh4udGFsbHltYXJrLnYxLkJyZWFrZG93blJlcXVlc3QaHy50YWxseW1hcmsudjEuQnJlYWtkb3duUmVzcG9uc2USSQoIT3ZlcnZpZXcSHS50YWxseW1hcmsudjEuT3ZlcnZpZXdSZXF1ZXN0Gh4udGFsbHltYXJrLnYxLk92ZXJ2aWV3UmVzcG9uc2USUgoLR2V0TWV0YWRhdGESIC50YWxseW1hcmsudjEuR2V0TWV0YWRhdGFSZXF1ZXN0GiEudGFsbHltYXJrLnYxLkdldE1ldGFkYXRhUmVzcG9uc2USSQoIR2V0RXZlbnQSHS50YWxseW1hcmsudjEuR2V0RXZlbnRSZXF1ZXN0Gh4udGFsbHltYXJrLnYxLkdldEV2ZW50UmVzcG9uc2USTwoKTGlzdEV2ZW50cxIfLnRhbGx5bWFyay52MS5MaXN0RXZlbnRzUmVxdWVzdBogLnRhbGx5bWFyay52MS5MaXN0RXZlbnRzUmVzcG9uc2USSQoIUmVhbHRpbWUSHS50YWxseW1hcmsudjEuUmVhbHRpbWVSZXF1ZXN0Gh4udGFsbHltYXJrLnYxLlJlYWx0aW1lUmVzcG9uc2USWgoNV2F0Y2hSZWFsdGltZRIiLnRhbGx5bWFyay52MS5XYXRjaFJlYWx0aW1lUmVxdWVzdBojLnRhbGx5bWFyay52MS5XYXRjaFJlYWx0aW1lUmVzcG9uc2UwAUJXCg9pby50YWxseW1hcmsudjFQAVpCZ2l0aHViLmNvbS90YWxseW1hcmsvdGFsbHltYXJrL2NsaWVudHMvZ28vdGFsbHltYXJrL3YxO3RhbGx5bWFya3YxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_tallymark_v1_event]);
 
 /**
  * Request of Aggregate. Everything has a default: the empty request counts the
@@ -122,6 +122,32 @@ export type AggregateRequest = Message<"tallymark.v1.AggregateRequest"> & {
   totals: boolean;
 
   /**
+   * What to compare with. Default: nothing. Rows of the two ranges belong
+   * together when their dimensions are the same and their buckets have the same
+   * place, counted from the start of each range: the first day with the first
+   * day, whatever their dates. A row that only the range before has is added, as
+   * a row of the range in which nothing was measured, unless `limit` cuts rows of
+   * the range itself: then the rows are those of the range.
+   *
+   * @generated from field: tallymark.v1.Comparison compare = 12;
+   */
+  compare: Comparison;
+
+  /**
+   * Whether to measure what `limit` leaves out, in AggregateResponse.others.
+   *
+   * @generated from field: bool others = 13;
+   */
+  others: boolean;
+
+  /**
+   * Whether metadata.explanation says how the answer came about.
+   *
+   * @generated from field: bool explain = 14;
+   */
+  explain: boolean;
+
+  /**
    * A `freshness_token` of IngestService: the answer waits until those events are
    * in the database, at most 5 seconds and no longer than the call's deadline;
    * then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
@@ -163,10 +189,13 @@ export type TimeRange = Message<"tallymark.v1.TimeRange"> & {
     /**
      * By name, in the question's time zone: `today`, `yesterday`,
      * `last_N_minutes`, `last_N_hours` (up to now), `last_N_days`, `last_N_weeks`,
-     * `last_N_months` (whole calendar units up to now, the current one
-     * included), `week_to_date`, `month_to_date`, `quarter_to_date`,
-     * `year_to_date`, `previous_week`, `previous_month`, `previous_quarter`,
-     * `previous_year`.
+     * `last_N_months`, `last_N_quarters`, `last_N_years` (calendar units up to
+     * now, the current one included), `previous_N_days`, `previous_N_weeks`,
+     * `previous_N_months`, `previous_N_quarters`, `previous_N_years` (whole
+     * calendar units, the current one not included), `week_to_date`,
+     * `month_to_date`, `quarter_to_date`, `year_to_date`, `previous_week`,
+     * `previous_month`, `previous_quarter`, `previous_year`, `all_time` (from
+     * 2000-01-01 up to now). N is from 1 to 100,000.
      *
      * @generated from field: string relative = 1;
      */
@@ -436,6 +465,15 @@ export type AggregateResponse = Message<"tallymark.v1.AggregateResponse"> & {
    * @generated from field: tallymark.v1.AnswerMetadata metadata = 5;
    */
   metadata?: AnswerMetadata | undefined;
+
+  /**
+   * What `limit` left out, measured at once over the whole range: a visitor or an
+   * event of several rows counts once. Present when asked for and when something
+   * was left out, now or before; its bucket_start is the start of the range.
+   *
+   * @generated from field: tallymark.v1.AggregateRow others = 6;
+   */
+  others?: AggregateRow | undefined;
 };
 
 /**
@@ -453,7 +491,8 @@ export const AggregateResponseSchema: GenMessage<AggregateResponse> = /*@__PURE_
 export type AggregateRow = Message<"tallymark.v1.AggregateRow"> & {
   /**
    * Start of the bucket. The first bucket may start before the range; only its
-   * part inside the range is counted.
+   * part inside the range is counted. Absent when only the range before has a
+   * bucket at this place: the 31st day of a comparison of April with March.
    *
    * @generated from field: google.protobuf.Timestamp bucket_start = 1;
    */
@@ -474,6 +513,32 @@ export type AggregateRow = Message<"tallymark.v1.AggregateRow"> & {
    * @generated from field: repeated double metrics = 3;
    */
   metrics: number[];
+
+  /**
+   * Values of the metrics in the range before, in the same order. Empty unless
+   * `compare` is set. NaN where there is nothing to measure, and everywhere when
+   * the range before has no bucket at this place.
+   *
+   * @generated from field: repeated double metrics_before = 4;
+   */
+  metricsBefore: number[];
+
+  /**
+   * Change since the range before, in percent of it: 50 is half as much again.
+   * Empty unless `compare` is set. NaN where there is nothing to compare: no
+   * value now, none before, or 0 before.
+   *
+   * @generated from field: repeated double change_percent = 5;
+   */
+  changePercent: number[];
+
+  /**
+   * Start of the bucket of the range before. Absent unless `compare` is set, and
+   * when that range has no bucket at this place.
+   *
+   * @generated from field: google.protobuf.Timestamp bucket_start_before = 6;
+   */
+  bucketStartBefore?: Timestamp | undefined;
 };
 
 /**
@@ -511,7 +576,8 @@ export type AnswerMetadata = Message<"tallymark.v1.AnswerMetadata"> & {
   timeZone: string;
 
   /**
-   * Where the numbers come from: `events` for the raw events.
+   * Where the numbers come from: `events` for the raw events, or `rollup` and the
+   * name of one; several are separated by `, `.
    *
    * @generated from field: string source = 4;
    */
@@ -540,6 +606,27 @@ export type AnswerMetadata = Message<"tallymark.v1.AnswerMetadata"> & {
   partialBuckets: Timestamp[];
 
   /**
+   * Every event that was in the database at this time is in the answer.
+   *
+   * @generated from field: google.protobuf.Timestamp watermark = 8;
+   */
+  watermark?: Timestamp | undefined;
+
+  /**
+   * The range before. Present when `compare` is set.
+   *
+   * @generated from field: tallymark.v1.Interval comparison = 9;
+   */
+  comparison?: Interval | undefined;
+
+  /**
+   * How the numbers were had. Present when `explain` is set.
+   *
+   * @generated from field: tallymark.v1.Explanation explanation = 10;
+   */
+  explanation?: Explanation | undefined;
+
+  /**
    * Whether the numbers were computed for an earlier question, or for the same
    * one of another caller at the same time.
    *
@@ -554,6 +641,1054 @@ export type AnswerMetadata = Message<"tallymark.v1.AnswerMetadata"> & {
  */
 export const AnswerMetadataSchema: GenMessage<AnswerMetadata> = /*@__PURE__*/
   messageDesc(file_tallymark_v1_query_service, 10);
+
+/**
+ * How the numbers of an answer were had. For people; the words may change.
+ *
+ * @generated from message tallymark.v1.Explanation
+ */
+export type Explanation = Message<"tallymark.v1.Explanation"> & {
+  /**
+   * Each question that the answer is made of.
+   *
+   * @generated from field: repeated tallymark.v1.QuestionPlan questions = 1;
+   */
+  questions: QuestionPlan[];
+
+  /**
+   * What was run in the database, in the order in which it ended.
+   *
+   * @generated from field: repeated tallymark.v1.ExecutedStep executed = 2;
+   */
+  executed: ExecutedStep[];
+};
+
+/**
+ * Describes the message tallymark.v1.Explanation.
+ * Use `create(ExplanationSchema)` to create a new message.
+ */
+export const ExplanationSchema: GenMessage<Explanation> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 11);
+
+/**
+ * How a part of an answer was had.
+ *
+ * @generated from message tallymark.v1.QuestionPlan
+ */
+export type QuestionPlan = Message<"tallymark.v1.QuestionPlan"> & {
+  /**
+   * Which part: `rows`, `rows before`, `series`, or a dimension.
+   *
+   * @generated from field: string question = 1;
+   */
+  question: string;
+
+  /**
+   * Where its numbers come from, as in AnswerMetadata.source.
+   *
+   * @generated from field: string source = 2;
+   */
+  source: string;
+
+  /**
+   * What was done.
+   *
+   * @generated from field: repeated string steps = 3;
+   */
+  steps: string[];
+};
+
+/**
+ * Describes the message tallymark.v1.QuestionPlan.
+ * Use `create(QuestionPlanSchema)` to create a new message.
+ */
+export const QuestionPlanSchema: GenMessage<QuestionPlan> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 12);
+
+/**
+ * A statement that was run.
+ *
+ * @generated from message tallymark.v1.ExecutedStep
+ */
+export type ExecutedStep = Message<"tallymark.v1.ExecutedStep"> & {
+  /**
+   * What it does.
+   *
+   * @generated from field: string step = 1;
+   */
+  step: string;
+
+  /**
+   * How long it took, in milliseconds, the way to the database and back included.
+   *
+   * @generated from field: double milliseconds = 2;
+   */
+  milliseconds: number;
+
+  /**
+   * Rows that it returned.
+   *
+   * @generated from field: int64 rows = 3;
+   */
+  rows: bigint;
+};
+
+/**
+ * Describes the message tallymark.v1.ExecutedStep.
+ * Use `create(ExecutedStepSchema)` to create a new message.
+ */
+export const ExecutedStepSchema: GenMessage<ExecutedStep> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 13);
+
+/**
+ * Request of Breakdown. Only the dimension is required.
+ *
+ * @generated from message tallymark.v1.BreakdownRequest
+ */
+export type BreakdownRequest = Message<"tallymark.v1.BreakdownRequest"> & {
+  /**
+   * The dimension whose values are wanted, one of AggregateRequest.dimensions.
+   * Required.
+   *
+   * @generated from field: string dimension = 1;
+   */
+  dimension: string;
+
+  /**
+   * Which time. Default: `last_30_days`.
+   *
+   * @generated from field: tallymark.v1.TimeRange range = 2;
+   */
+  range?: TimeRange | undefined;
+
+  /**
+   * Which events. Default: all but those of bots.
+   *
+   * @generated from field: tallymark.v1.Filter filter = 3;
+   */
+  filter?: Filter | undefined;
+
+  /**
+   * Whether events of crawlers and other bots count.
+   *
+   * @generated from field: bool include_bots = 4;
+   */
+  includeBots: boolean;
+
+  /**
+   * IANA name of the time zone of days and of relative ranges. Default: the
+   * property's.
+   *
+   * @generated from field: string time_zone = 5;
+   */
+  timeZone: string;
+
+  /**
+   * What to measure, at most 16, as in AggregateRequest.metrics. Default:
+   * `visitors` and `events`.
+   *
+   * @generated from field: repeated string metrics = 6;
+   */
+  metrics: string[];
+
+  /**
+   * Order of the values: the dimension's name, or one of the metrics. Default:
+   * the first metric descending. Ties are broken by value.
+   *
+   * @generated from field: repeated tallymark.v1.OrderBy order_by = 7;
+   */
+  orderBy: OrderBy[];
+
+  /**
+   * At most this many values. From 1 to 1,000; default 10.
+   *
+   * @generated from field: int32 limit = 8;
+   */
+  limit: number;
+
+  /**
+   * How many values to skip: `offset` 20 with `limit` 10 is the third page. From
+   * 0 to 99,000. Pages of a relative range move with the clock: ask for the later
+   * ones with the interval of the first one's metadata.
+   *
+   * @generated from field: int32 offset = 9;
+   */
+  offset: number;
+
+  /**
+   * Only values that contain this text, byte by byte, at most 2,048 bytes.
+   * Shares are still of everything. Default: all values.
+   *
+   * @generated from field: string contains = 10;
+   */
+  contains: string;
+
+  /**
+   * What to compare with. Default: nothing. A value that only the range before
+   * has is added, unless `limit` cuts values of the range itself.
+   *
+   * @generated from field: tallymark.v1.Comparison compare = 11;
+   */
+  compare: Comparison;
+
+  /**
+   * Whether to measure all values after the last one returned, in
+   * BreakdownResponse.others. Not together with `contains` where an event may
+   * have several values (`category`, `tag`).
+   *
+   * @generated from field: bool others = 12;
+   */
+  others: boolean;
+
+  /**
+   * Width of the buckets of a series of the first metric for each value.
+   * Default: no series. Values and buckets together may be at most 100,000
+   * numbers. BUCKET_WHOLE_RANGE is no series.
+   *
+   * @generated from field: tallymark.v1.Bucket series = 13;
+   */
+  series: Bucket;
+
+  /**
+   * Whether metadata.explanation says how the answer came about.
+   *
+   * @generated from field: bool explain = 14;
+   */
+  explain: boolean;
+
+  /**
+   * A `freshness_token` of IngestService: the answer waits until those events are
+   * in the database, at most 5 seconds and no longer than the call's deadline;
+   * then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+   * duplicates or were refused by the database count as there. Default: no wait.
+   *
+   * @generated from field: string freshness_token = 30;
+   */
+  freshnessToken: string;
+
+  /**
+   * Whether the numbers are computed anew even if the server has them already.
+   * The answer is the same: what is cached is never older than the data, but for
+   * what other servers have loaded in the last second.
+   *
+   * @generated from field: bool no_cache = 31;
+   */
+  noCache: boolean;
+};
+
+/**
+ * Describes the message tallymark.v1.BreakdownRequest.
+ * Use `create(BreakdownRequestSchema)` to create a new message.
+ */
+export const BreakdownRequestSchema: GenMessage<BreakdownRequest> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 14);
+
+/**
+ * Response of Breakdown.
+ *
+ * @generated from message tallymark.v1.BreakdownResponse
+ */
+export type BreakdownResponse = Message<"tallymark.v1.BreakdownResponse"> & {
+  /**
+   * The dimension.
+   *
+   * @generated from field: string dimension = 1;
+   */
+  dimension: string;
+
+  /**
+   * Names of the metrics of rows, totals and others, in order.
+   *
+   * @generated from field: repeated string metrics = 2;
+   */
+  metrics: string[];
+
+  /**
+   * The values.
+   *
+   * @generated from field: repeated tallymark.v1.BreakdownRow rows = 3;
+   */
+  rows: BreakdownRow[];
+
+  /**
+   * Everything at once, events without the dimension and values that do not
+   * contain the text included. Its value is empty.
+   *
+   * @generated from field: tallymark.v1.BreakdownRow totals = 4;
+   */
+  totals?: BreakdownRow | undefined;
+
+  /**
+   * All values after the last one returned, at once. Present when asked for and
+   * when there are any. Its value is empty.
+   *
+   * @generated from field: tallymark.v1.BreakdownRow others = 5;
+   */
+  others?: BreakdownRow | undefined;
+
+  /**
+   * Values there are before `limit` and `offset`, those of `contains` only.
+   *
+   * @generated from field: int64 value_count = 6;
+   */
+  valueCount: bigint;
+
+  /**
+   * Starts of the buckets of BreakdownRow.series. Empty without `series`.
+   *
+   * @generated from field: repeated google.protobuf.Timestamp series_starts = 7;
+   */
+  seriesStarts: Timestamp[];
+
+  /**
+   * How the answer came about.
+   *
+   * @generated from field: tallymark.v1.AnswerMetadata metadata = 8;
+   */
+  metadata?: AnswerMetadata | undefined;
+};
+
+/**
+ * Describes the message tallymark.v1.BreakdownResponse.
+ * Use `create(BreakdownResponseSchema)` to create a new message.
+ */
+export const BreakdownResponseSchema: GenMessage<BreakdownResponse> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 15);
+
+/**
+ * A value of a dimension.
+ *
+ * @generated from message tallymark.v1.BreakdownRow
+ */
+export type BreakdownRow = Message<"tallymark.v1.BreakdownRow"> & {
+  /**
+   * The value; empty for events that do not have the dimension.
+   *
+   * @generated from field: string value = 1;
+   */
+  value: string;
+
+  /**
+   * Values of the metrics. NaN where there is nothing to measure.
+   *
+   * @generated from field: repeated double metrics = 2;
+   */
+  metrics: number[];
+
+  /**
+   * Share of the totals, in percent, for each metric that is a count or a sum;
+   * NaN for others, and of nothing. Shares of `visitors`, and those of a dimension
+   * with several values an event, may add up to more than 100.
+   *
+   * @generated from field: repeated double share_percent = 3;
+   */
+  sharePercent: number[];
+
+  /**
+   * Values of the metrics in the range before. Empty unless `compare` is set.
+   *
+   * @generated from field: repeated double metrics_before = 4;
+   */
+  metricsBefore: number[];
+
+  /**
+   * Change since the range before, in percent of it. Empty unless `compare` is
+   * set. NaN where there is nothing to compare: no value now, none before, or 0
+   * before.
+   *
+   * @generated from field: repeated double change_percent = 5;
+   */
+  changePercent: number[];
+
+  /**
+   * The first metric in each bucket of BreakdownResponse.series_starts. Empty
+   * without `series`, and in totals and others.
+   *
+   * @generated from field: repeated double series = 6;
+   */
+  series: number[];
+};
+
+/**
+ * Describes the message tallymark.v1.BreakdownRow.
+ * Use `create(BreakdownRowSchema)` to create a new message.
+ */
+export const BreakdownRowSchema: GenMessage<BreakdownRow> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 16);
+
+/**
+ * Request of Overview. Everything has a default.
+ *
+ * @generated from message tallymark.v1.OverviewRequest
+ */
+export type OverviewRequest = Message<"tallymark.v1.OverviewRequest"> & {
+  /**
+   * Which time. Default: `last_30_days`.
+   *
+   * @generated from field: tallymark.v1.TimeRange range = 1;
+   */
+  range?: TimeRange | undefined;
+
+  /**
+   * Which events. Default: all but those of bots.
+   *
+   * @generated from field: tallymark.v1.Filter filter = 2;
+   */
+  filter?: Filter | undefined;
+
+  /**
+   * Whether events of crawlers and other bots count.
+   *
+   * @generated from field: bool include_bots = 3;
+   */
+  includeBots: boolean;
+
+  /**
+   * IANA name of the time zone of days and longer buckets and of relative
+   * ranges. Default: the property's.
+   *
+   * @generated from field: string time_zone = 4;
+   */
+  timeZone: string;
+
+  /**
+   * What to compare with. Default: nothing.
+   *
+   * @generated from field: tallymark.v1.Comparison compare = 5;
+   */
+  compare: Comparison;
+
+  /**
+   * Width of the buckets of the series. Default: an hour for a range of up to 2
+   * days, a month for one of more than a year, else a day. At most 10,000 buckets.
+   *
+   * @generated from field: tallymark.v1.Bucket bucket = 6;
+   */
+  bucket: Bucket;
+
+  /**
+   * What totals and series measure, at most 16. Default: `visitors`,
+   * `page_views`, `events`, `duration_mean` and `scroll_depth_mean`.
+   *
+   * @generated from field: repeated string metrics = 7;
+   */
+  metrics: string[];
+
+  /**
+   * The lists of top values, at most 16, no dimension twice. Default: `page`,
+   * `referrer`, `channel`, `country`, `browser`, `os`, `device` and `name`, 10
+   * values each.
+   *
+   * @generated from field: repeated tallymark.v1.OverviewList lists = 8;
+   */
+  lists: OverviewList[];
+
+  /**
+   * What the lists measure, at most 16; the first decides the order, largest
+   * first. Default: `visitors` and `events`.
+   *
+   * @generated from field: repeated string list_metrics = 9;
+   */
+  listMetrics: string[];
+
+  /**
+   * Whether to measure, in each list, what its limit leaves out.
+   *
+   * @generated from field: bool others = 10;
+   */
+  others: boolean;
+
+  /**
+   * Whether metadata.explanation says how the answer came about.
+   *
+   * @generated from field: bool explain = 11;
+   */
+  explain: boolean;
+
+  /**
+   * A `freshness_token` of IngestService: the answer waits until those events are
+   * in the database, at most 5 seconds and no longer than the call's deadline;
+   * then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+   * duplicates or were refused by the database count as there. Default: no wait.
+   *
+   * @generated from field: string freshness_token = 30;
+   */
+  freshnessToken: string;
+
+  /**
+   * Whether the numbers are computed anew even if the server has them already.
+   * The answer is the same: what is cached is never older than the data, but for
+   * what other servers have loaded in the last second.
+   *
+   * @generated from field: bool no_cache = 31;
+   */
+  noCache: boolean;
+};
+
+/**
+ * Describes the message tallymark.v1.OverviewRequest.
+ * Use `create(OverviewRequestSchema)` to create a new message.
+ */
+export const OverviewRequestSchema: GenMessage<OverviewRequest> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 17);
+
+/**
+ * A list of top values that is wanted.
+ *
+ * @generated from message tallymark.v1.OverviewList
+ */
+export type OverviewList = Message<"tallymark.v1.OverviewList"> & {
+  /**
+   * The dimension. Required.
+   *
+   * @generated from field: string dimension = 1;
+   */
+  dimension: string;
+
+  /**
+   * At most this many values. From 1 to 100; default 10.
+   *
+   * @generated from field: int32 limit = 2;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message tallymark.v1.OverviewList.
+ * Use `create(OverviewListSchema)` to create a new message.
+ */
+export const OverviewListSchema: GenMessage<OverviewList> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 18);
+
+/**
+ * Response of Overview.
+ *
+ * @generated from message tallymark.v1.OverviewResponse
+ */
+export type OverviewResponse = Message<"tallymark.v1.OverviewResponse"> & {
+  /**
+   * Names of the metrics of totals and series, in order.
+   *
+   * @generated from field: repeated string metrics = 1;
+   */
+  metrics: string[];
+
+  /**
+   * Everything at once.
+   *
+   * @generated from field: tallymark.v1.AggregateRow totals = 2;
+   */
+  totals?: AggregateRow | undefined;
+
+  /**
+   * Every bucket, those without events included, in order.
+   *
+   * @generated from field: repeated tallymark.v1.AggregateRow series = 3;
+   */
+  series: AggregateRow[];
+
+  /**
+   * Names of the metrics of the lists, in order.
+   *
+   * @generated from field: repeated string list_metrics = 4;
+   */
+  listMetrics: string[];
+
+  /**
+   * The lists, in the order of the request.
+   *
+   * @generated from field: repeated tallymark.v1.OverviewValues lists = 5;
+   */
+  lists: OverviewValues[];
+
+  /**
+   * How the answer came about. Partial buckets are those of the series.
+   *
+   * @generated from field: tallymark.v1.AnswerMetadata metadata = 6;
+   */
+  metadata?: AnswerMetadata | undefined;
+};
+
+/**
+ * Describes the message tallymark.v1.OverviewResponse.
+ * Use `create(OverviewResponseSchema)` to create a new message.
+ */
+export const OverviewResponseSchema: GenMessage<OverviewResponse> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 19);
+
+/**
+ * The top values of a dimension in an overview.
+ *
+ * @generated from message tallymark.v1.OverviewValues
+ */
+export type OverviewValues = Message<"tallymark.v1.OverviewValues"> & {
+  /**
+   * The dimension.
+   *
+   * @generated from field: string dimension = 1;
+   */
+  dimension: string;
+
+  /**
+   * The values, without series.
+   *
+   * @generated from field: repeated tallymark.v1.BreakdownRow rows = 2;
+   */
+  rows: BreakdownRow[];
+
+  /**
+   * What the limit left out, at once. Present when asked for and when there is
+   * something.
+   *
+   * @generated from field: tallymark.v1.BreakdownRow others = 3;
+   */
+  others?: BreakdownRow | undefined;
+
+  /**
+   * Values there are before the limit.
+   *
+   * @generated from field: int64 value_count = 4;
+   */
+  valueCount: bigint;
+};
+
+/**
+ * Describes the message tallymark.v1.OverviewValues.
+ * Use `create(OverviewValuesSchema)` to create a new message.
+ */
+export const OverviewValuesSchema: GenMessage<OverviewValues> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 20);
+
+/**
+ * Request of GetMetadata.
+ *
+ * @generated from message tallymark.v1.GetMetadataRequest
+ */
+export type GetMetadataRequest = Message<"tallymark.v1.GetMetadataRequest"> & {
+};
+
+/**
+ * Describes the message tallymark.v1.GetMetadataRequest.
+ * Use `create(GetMetadataRequestSchema)` to create a new message.
+ */
+export const GetMetadataRequestSchema: GenMessage<GetMetadataRequest> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 21);
+
+/**
+ * Response of GetMetadata.
+ *
+ * @generated from message tallymark.v1.GetMetadataResponse
+ */
+export type GetMetadataResponse = Message<"tallymark.v1.GetMetadataResponse"> & {
+  /**
+   * What to group and filter by.
+   *
+   * @generated from field: repeated tallymark.v1.DimensionDescription dimensions = 1;
+   */
+  dimensions: DimensionDescription[];
+
+  /**
+   * What to measure.
+   *
+   * @generated from field: repeated tallymark.v1.MetricDescription metrics = 2;
+   */
+  metrics: MetricDescription[];
+
+  /**
+   * How dimensions are compared in a condition.
+   *
+   * @generated from field: repeated tallymark.v1.OperatorDescription operators = 3;
+   */
+  operators: OperatorDescription[];
+
+  /**
+   * Widths of time buckets.
+   *
+   * @generated from field: repeated tallymark.v1.BucketDescription buckets = 4;
+   */
+  buckets: BucketDescription[];
+
+  /**
+   * Names of TimeRange.relative.
+   *
+   * @generated from field: repeated tallymark.v1.RangeDescription ranges = 5;
+   */
+  ranges: RangeDescription[];
+
+  /**
+   * Name of the property that the key belongs to.
+   *
+   * @generated from field: string property = 6;
+   */
+  property: string;
+
+  /**
+   * IANA name of the property's time zone.
+   *
+   * @generated from field: string time_zone = 7;
+   */
+  timeZone: string;
+
+  /**
+   * How far questions may go.
+   *
+   * @generated from field: tallymark.v1.QueryLimits limits = 8;
+   */
+  limits?: QueryLimits | undefined;
+
+  /**
+   * Keys that the newest 1,000 events have in their properties, in order; each
+   * is the dimension `properties.<key>`. At most 200.
+   *
+   * @generated from field: repeated string property_keys = 9;
+   */
+  propertyKeys: string[];
+
+  /**
+   * Which combinations are answered from pre-aggregates, quickly, however many
+   * events there are. Anything else is answered from the raw events.
+   *
+   * @generated from field: repeated tallymark.v1.Rollup rollups = 10;
+   */
+  rollups: Rollup[];
+};
+
+/**
+ * Describes the message tallymark.v1.GetMetadataResponse.
+ * Use `create(GetMetadataResponseSchema)` to create a new message.
+ */
+export const GetMetadataResponseSchema: GenMessage<GetMetadataResponse> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 22);
+
+/**
+ * A dimension.
+ *
+ * @generated from message tallymark.v1.DimensionDescription
+ */
+export type DimensionDescription = Message<"tallymark.v1.DimensionDescription"> & {
+  /**
+   * Its name; `properties.<key>` stands for every key of events' properties.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What it is.
+   *
+   * @generated from field: string description = 2;
+   */
+  description: string;
+
+  /**
+   * What its values are.
+   *
+   * @generated from field: tallymark.v1.ValueType type = 3;
+   */
+  type: ValueType;
+
+  /**
+   * Whether an event may have several values.
+   *
+   * @generated from field: bool list_valued = 4;
+   */
+  listValued: boolean;
+
+  /**
+   * Whether rows can be grouped by it.
+   *
+   * @generated from field: bool can_group = 5;
+   */
+  canGroup: boolean;
+
+  /**
+   * Whether a condition can be about it.
+   *
+   * @generated from field: bool can_filter = 6;
+   */
+  canFilter: boolean;
+};
+
+/**
+ * Describes the message tallymark.v1.DimensionDescription.
+ * Use `create(DimensionDescriptionSchema)` to create a new message.
+ */
+export const DimensionDescriptionSchema: GenMessage<DimensionDescription> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 23);
+
+/**
+ * A metric.
+ *
+ * @generated from message tallymark.v1.MetricDescription
+ */
+export type MetricDescription = Message<"tallymark.v1.MetricDescription"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * How it is computed.
+   *
+   * @generated from field: string description = 2;
+   */
+  description: string;
+
+  /**
+   * `count`, `seconds` or `percent`.
+   *
+   * @generated from field: string unit = 3;
+   */
+  unit: string;
+
+  /**
+   * Whether values of disjoint sets of events can be added up.
+   *
+   * @generated from field: bool additive = 4;
+   */
+  additive: boolean;
+};
+
+/**
+ * Describes the message tallymark.v1.MetricDescription.
+ * Use `create(MetricDescriptionSchema)` to create a new message.
+ */
+export const MetricDescriptionSchema: GenMessage<MetricDescription> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 24);
+
+/**
+ * An operator of conditions.
+ *
+ * @generated from message tallymark.v1.OperatorDescription
+ */
+export type OperatorDescription = Message<"tallymark.v1.OperatorDescription"> & {
+  /**
+   * The operator.
+   *
+   * @generated from field: tallymark.v1.Operator operator = 1;
+   */
+  operator: Operator;
+
+  /**
+   * When the condition holds.
+   *
+   * @generated from field: string description = 2;
+   */
+  description: string;
+
+  /**
+   * Types of dimensions that it can be used with.
+   *
+   * @generated from field: repeated tallymark.v1.ValueType types = 3;
+   */
+  types: ValueType[];
+
+  /**
+   * Values that the condition takes at least.
+   *
+   * @generated from field: int32 min_values = 4;
+   */
+  minValues: number;
+
+  /**
+   * Values that the condition takes at most.
+   *
+   * @generated from field: int32 max_values = 5;
+   */
+  maxValues: number;
+};
+
+/**
+ * Describes the message tallymark.v1.OperatorDescription.
+ * Use `create(OperatorDescriptionSchema)` to create a new message.
+ */
+export const OperatorDescriptionSchema: GenMessage<OperatorDescription> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 25);
+
+/**
+ * A width of time buckets.
+ *
+ * @generated from message tallymark.v1.BucketDescription
+ */
+export type BucketDescription = Message<"tallymark.v1.BucketDescription"> & {
+  /**
+   * The width.
+   *
+   * @generated from field: tallymark.v1.Bucket bucket = 1;
+   */
+  bucket: Bucket;
+
+  /**
+   * Where such buckets begin.
+   *
+   * @generated from field: string description = 2;
+   */
+  description: string;
+};
+
+/**
+ * Describes the message tallymark.v1.BucketDescription.
+ * Use `create(BucketDescriptionSchema)` to create a new message.
+ */
+export const BucketDescriptionSchema: GenMessage<BucketDescription> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 26);
+
+/**
+ * A named range.
+ *
+ * @generated from message tallymark.v1.RangeDescription
+ */
+export type RangeDescription = Message<"tallymark.v1.RangeDescription"> & {
+  /**
+   * Its name; N stands for a number from 1 to 100,000.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Which time it is.
+   *
+   * @generated from field: string description = 2;
+   */
+  description: string;
+
+  /**
+   * Which time it is now, in the property's time zone, with 1 for N.
+   *
+   * @generated from field: tallymark.v1.Interval now = 3;
+   */
+  now?: Interval | undefined;
+};
+
+/**
+ * Describes the message tallymark.v1.RangeDescription.
+ * Use `create(RangeDescriptionSchema)` to create a new message.
+ */
+export const RangeDescriptionSchema: GenMessage<RangeDescription> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 27);
+
+/**
+ * How far questions may go.
+ *
+ * @generated from message tallymark.v1.QueryLimits
+ */
+export type QueryLimits = Message<"tallymark.v1.QueryLimits"> & {
+  /**
+   * Dimensions of a question at most.
+   *
+   * @generated from field: int32 dimensions = 1;
+   */
+  dimensions: number;
+
+  /**
+   * Metrics of a question at most.
+   *
+   * @generated from field: int32 metrics = 2;
+   */
+  metrics: number;
+
+  /**
+   * Buckets of a question at most.
+   *
+   * @generated from field: int32 buckets = 3;
+   */
+  buckets: number;
+
+  /**
+   * Rows of an answer at most.
+   *
+   * @generated from field: int32 rows = 4;
+   */
+  rows: number;
+
+  /**
+   * Conditions of a filter at most.
+   *
+   * @generated from field: int32 conditions = 5;
+   */
+  conditions: number;
+
+  /**
+   * Filters inside one another at most.
+   *
+   * @generated from field: int32 filter_depth = 6;
+   */
+  filterDepth: number;
+
+  /**
+   * Values of a condition at most.
+   *
+   * @generated from field: int32 condition_values = 7;
+   */
+  conditionValues: number;
+
+  /**
+   * Bytes of a value of a condition at most.
+   *
+   * @generated from field: int32 condition_value_bytes = 8;
+   */
+  conditionValueBytes: number;
+
+  /**
+   * Milliseconds that a question may take at most.
+   *
+   * @generated from field: int64 query_timeout_ms = 9;
+   */
+  queryTimeoutMs: bigint;
+};
+
+/**
+ * Describes the message tallymark.v1.QueryLimits.
+ * Use `create(QueryLimitsSchema)` to create a new message.
+ */
+export const QueryLimitsSchema: GenMessage<QueryLimits> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 28);
+
+/**
+ * A pre-aggregate: questions whose dimensions, those of the filter included, are
+ * among its dimensions are answered from it.
+ *
+ * @generated from message tallymark.v1.Rollup
+ */
+export type Rollup = Message<"tallymark.v1.Rollup"> & {
+  /**
+   * Its name, which comes after `rollup` in AnswerMetadata.source.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Its dimensions.
+   *
+   * @generated from field: repeated string dimensions = 2;
+   */
+  dimensions: string[];
+
+  /**
+   * Widths of the buckets that it is kept at; longer ones are made of them.
+   *
+   * @generated from field: repeated tallymark.v1.Bucket grains = 3;
+   */
+  grains: Bucket[];
+
+  /**
+   * How far it is.
+   *
+   * @generated from field: tallymark.v1.RollupStatus status = 4;
+   */
+  status: RollupStatus;
+};
+
+/**
+ * Describes the message tallymark.v1.Rollup.
+ * Use `create(RollupSchema)` to create a new message.
+ */
+export const RollupSchema: GenMessage<Rollup> = /*@__PURE__*/
+  messageDesc(file_tallymark_v1_query_service, 29);
 
 /**
  * Request of GetEvent.
@@ -584,7 +1719,7 @@ export type GetEventRequest = Message<"tallymark.v1.GetEventRequest"> & {
  * Use `create(GetEventRequestSchema)` to create a new message.
  */
 export const GetEventRequestSchema: GenMessage<GetEventRequest> = /*@__PURE__*/
-  messageDesc(file_tallymark_v1_query_service, 11);
+  messageDesc(file_tallymark_v1_query_service, 30);
 
 /**
  * Response of GetEvent.
@@ -607,7 +1742,7 @@ export type GetEventResponse = Message<"tallymark.v1.GetEventResponse"> & {
  * Use `create(GetEventResponseSchema)` to create a new message.
  */
 export const GetEventResponseSchema: GenMessage<GetEventResponse> = /*@__PURE__*/
-  messageDesc(file_tallymark_v1_query_service, 12);
+  messageDesc(file_tallymark_v1_query_service, 31);
 
 /**
  * Request of ListEvents.
@@ -674,7 +1809,7 @@ export type ListEventsRequest = Message<"tallymark.v1.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_tallymark_v1_query_service, 13);
+  messageDesc(file_tallymark_v1_query_service, 32);
 
 /**
  * Response of ListEvents.
@@ -702,7 +1837,7 @@ export type ListEventsResponse = Message<"tallymark.v1.ListEventsResponse"> & {
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_tallymark_v1_query_service, 14);
+  messageDesc(file_tallymark_v1_query_service, 33);
 
 /**
  * What is asked about the present.
@@ -752,7 +1887,7 @@ export type RealtimeQuestion = Message<"tallymark.v1.RealtimeQuestion"> & {
  * Use `create(RealtimeQuestionSchema)` to create a new message.
  */
 export const RealtimeQuestionSchema: GenMessage<RealtimeQuestion> = /*@__PURE__*/
-  messageDesc(file_tallymark_v1_query_service, 15);
+  messageDesc(file_tallymark_v1_query_service, 34);
 
 /**
  * Request of Realtime. Everything has a default.
@@ -787,7 +1922,7 @@ export type RealtimeRequest = Message<"tallymark.v1.RealtimeRequest"> & {
  * Use `create(RealtimeRequestSchema)` to create a new message.
  */
 export const RealtimeRequestSchema: GenMessage<RealtimeRequest> = /*@__PURE__*/
-  messageDesc(file_tallymark_v1_query_service, 16);
+  messageDesc(file_tallymark_v1_query_service, 35);
 
 /**
  * Response of Realtime.
@@ -815,7 +1950,7 @@ export type RealtimeResponse = Message<"tallymark.v1.RealtimeResponse"> & {
  * Use `create(RealtimeResponseSchema)` to create a new message.
  */
 export const RealtimeResponseSchema: GenMessage<RealtimeResponse> = /*@__PURE__*/
-  messageDesc(file_tallymark_v1_query_service, 17);
+  messageDesc(file_tallymark_v1_query_service, 36);
 
 /**
  * What happens at one moment. All numbers are exact.
@@ -895,7 +2030,7 @@ export type RealtimeSnapshot = Message<"tallymark.v1.RealtimeSnapshot"> & {
  * Use `create(RealtimeSnapshotSchema)` to create a new message.
  */
 export const RealtimeSnapshotSchema: GenMessage<RealtimeSnapshot> = /*@__PURE__*/
-  messageDesc(file_tallymark_v1_query_service, 18);
+  messageDesc(file_tallymark_v1_query_service, 37);
 
 /**
  * One minute.
@@ -937,7 +2072,7 @@ export type RealtimeMinute = Message<"tallymark.v1.RealtimeMinute"> & {
  * Use `create(RealtimeMinuteSchema)` to create a new message.
  */
 export const RealtimeMinuteSchema: GenMessage<RealtimeMinute> = /*@__PURE__*/
-  messageDesc(file_tallymark_v1_query_service, 19);
+  messageDesc(file_tallymark_v1_query_service, 38);
 
 /**
  * One value of a list.
@@ -979,7 +2114,7 @@ export type RealtimeEntry = Message<"tallymark.v1.RealtimeEntry"> & {
  * Use `create(RealtimeEntrySchema)` to create a new message.
  */
 export const RealtimeEntrySchema: GenMessage<RealtimeEntry> = /*@__PURE__*/
-  messageDesc(file_tallymark_v1_query_service, 20);
+  messageDesc(file_tallymark_v1_query_service, 39);
 
 /**
  * Request of WatchRealtime. Everything has a default.
@@ -1021,7 +2156,7 @@ export type WatchRealtimeRequest = Message<"tallymark.v1.WatchRealtimeRequest"> 
  * Use `create(WatchRealtimeRequestSchema)` to create a new message.
  */
 export const WatchRealtimeRequestSchema: GenMessage<WatchRealtimeRequest> = /*@__PURE__*/
-  messageDesc(file_tallymark_v1_query_service, 21);
+  messageDesc(file_tallymark_v1_query_service, 40);
 
 /**
  * A message of WatchRealtime.
@@ -1050,7 +2185,7 @@ export type WatchRealtimeResponse = Message<"tallymark.v1.WatchRealtimeResponse"
  * Use `create(WatchRealtimeResponseSchema)` to create a new message.
  */
 export const WatchRealtimeResponseSchema: GenMessage<WatchRealtimeResponse> = /*@__PURE__*/
-  messageDesc(file_tallymark_v1_query_service, 22);
+  messageDesc(file_tallymark_v1_query_service, 41);
 
 /**
  * Width of a time bucket.
@@ -1140,6 +2275,49 @@ export const BucketSchema: GenEnum<Bucket> = /*@__PURE__*/
   enumDesc(file_tallymark_v1_query_service, 0);
 
 /**
+ * What a range is compared with.
+ *
+ * @generated from enum tallymark.v1.Comparison
+ */
+export enum Comparison {
+  /**
+   * Nothing.
+   *
+   * @generated from enum value: COMPARISON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The time just before, as long as the range: for days the same number of days
+   * before, for weeks, months, quarters and years the same part of the unit
+   * before. `month_to_date` on the 12th is compared with the 1st to the 12th of
+   * the previous month, `last_7_days` with the 7 days before, `today` at 10:30
+   * with yesterday until 10:30. Days are those of the question's time zone, so
+   * they may have 23 or 25 hours. A month that is too short ends with its last
+   * day: March up to the 30th is compared with all of February. An interval whose
+   * ends are midnights of the time zone is a number of days; any other, and
+   * `last_N_minutes` and `last_N_hours`, are compared with the same length of
+   * time.
+   *
+   * @generated from enum value: COMPARISON_PREVIOUS_PERIOD = 1;
+   */
+  PREVIOUS_PERIOD = 1,
+
+  /**
+   * The same dates and times of day a year before. February 29 becomes the 28.
+   *
+   * @generated from enum value: COMPARISON_PREVIOUS_YEAR = 2;
+   */
+  PREVIOUS_YEAR = 2,
+}
+
+/**
+ * Describes the enum tallymark.v1.Comparison.
+ */
+export const ComparisonSchema: GenEnum<Comparison> = /*@__PURE__*/
+  enumDesc(file_tallymark_v1_query_service, 1);
+
+/**
  * How a dimension is compared. Text is compared byte by byte, case matters.
  *
  * @generated from enum tallymark.v1.Operator
@@ -1224,7 +2402,89 @@ export enum Operator {
  * Describes the enum tallymark.v1.Operator.
  */
 export const OperatorSchema: GenEnum<Operator> = /*@__PURE__*/
-  enumDesc(file_tallymark_v1_query_service, 1);
+  enumDesc(file_tallymark_v1_query_service, 2);
+
+/**
+ * What values of a dimension are.
+ *
+ * @generated from enum tallymark.v1.ValueType
+ */
+export enum ValueType {
+  /**
+   * Not said.
+   *
+   * @generated from enum value: VALUE_TYPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Text.
+   *
+   * @generated from enum value: VALUE_TYPE_TEXT = 1;
+   */
+  TEXT = 1,
+
+  /**
+   * `true` or `false`, compared as text.
+   *
+   * @generated from enum value: VALUE_TYPE_BOOLEAN = 2;
+   */
+  BOOLEAN = 2,
+
+  /**
+   * A number, in a condition as decimal text.
+   *
+   * @generated from enum value: VALUE_TYPE_NUMBER = 3;
+   */
+  NUMBER = 3,
+
+  /**
+   * Any JSON value, compared as text, or as a number where it is one.
+   *
+   * @generated from enum value: VALUE_TYPE_JSON = 4;
+   */
+  JSON = 4,
+}
+
+/**
+ * Describes the enum tallymark.v1.ValueType.
+ */
+export const ValueTypeSchema: GenEnum<ValueType> = /*@__PURE__*/
+  enumDesc(file_tallymark_v1_query_service, 3);
+
+/**
+ * How far a rollup is.
+ *
+ * @generated from enum tallymark.v1.RollupStatus
+ */
+export enum RollupStatus {
+  /**
+   * Not said.
+   *
+   * @generated from enum value: ROLLUP_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is being built from the events; until then they answer.
+   *
+   * @generated from enum value: ROLLUP_STATUS_BUILDING = 1;
+   */
+  BUILDING = 1,
+
+  /**
+   * It answers.
+   *
+   * @generated from enum value: ROLLUP_STATUS_READY = 2;
+   */
+  READY = 2,
+}
+
+/**
+ * Describes the enum tallymark.v1.RollupStatus.
+ */
+export const RollupStatusSchema: GenEnum<RollupStatus> = /*@__PURE__*/
+  enumDesc(file_tallymark_v1_query_service, 4);
 
 /**
  * Answers questions about stored events. Needs a read key (`authorization:
@@ -1246,6 +2506,39 @@ export const QueryService: GenService<{
     methodKind: "unary";
     input: typeof AggregateRequestSchema;
     output: typeof AggregateResponseSchema;
+  },
+  /**
+   * The top values of one dimension: what each measures, its share of all, what
+   * it was before, and how it went over the range.
+   *
+   * @generated from rpc tallymark.v1.QueryService.Breakdown
+   */
+  breakdown: {
+    methodKind: "unary";
+    input: typeof BreakdownRequestSchema;
+    output: typeof BreakdownResponseSchema;
+  },
+  /**
+   * What the first screen of a dashboard shows, in one call: totals, a time
+   * series, and the top values of several dimensions, all of the same state.
+   *
+   * @generated from rpc tallymark.v1.QueryService.Overview
+   */
+  overview: {
+    methodKind: "unary";
+    input: typeof OverviewRequestSchema;
+    output: typeof OverviewResponseSchema;
+  },
+  /**
+   * What can be asked: dimensions, metrics, operators, buckets, named ranges,
+   * limits, and what is answered from pre-aggregates.
+   *
+   * @generated from rpc tallymark.v1.QueryService.GetMetadata
+   */
+  getMetadata: {
+    methodKind: "unary";
+    input: typeof GetMetadataRequestSchema;
+    output: typeof GetMetadataResponseSchema;
   },
   /**
    * Returns one stored event with what was derived from it; NOT_FOUND when the

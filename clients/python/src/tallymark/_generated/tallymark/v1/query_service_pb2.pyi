@@ -79,6 +79,50 @@ BUCKET_WHOLE_RANGE: Bucket.ValueType  # 9
 """No buckets: the whole range at once."""
 Global___Bucket: _TypeAlias = Bucket  # noqa: Y015
 
+class _Comparison:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ComparisonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Comparison.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COMPARISON_UNSPECIFIED: _Comparison.ValueType  # 0
+    """Nothing."""
+    COMPARISON_PREVIOUS_PERIOD: _Comparison.ValueType  # 1
+    """The time just before, as long as the range: for days the same number of days
+    before, for weeks, months, quarters and years the same part of the unit
+    before. `month_to_date` on the 12th is compared with the 1st to the 12th of
+    the previous month, `last_7_days` with the 7 days before, `today` at 10:30
+    with yesterday until 10:30. Days are those of the question's time zone, so
+    they may have 23 or 25 hours. A month that is too short ends with its last
+    day: March up to the 30th is compared with all of February. An interval whose
+    ends are midnights of the time zone is a number of days; any other, and
+    `last_N_minutes` and `last_N_hours`, are compared with the same length of
+    time.
+    """
+    COMPARISON_PREVIOUS_YEAR: _Comparison.ValueType  # 2
+    """The same dates and times of day a year before. February 29 becomes the 28."""
+
+class Comparison(_Comparison, metaclass=_ComparisonEnumTypeWrapper):
+    """What a range is compared with."""
+
+COMPARISON_UNSPECIFIED: Comparison.ValueType  # 0
+"""Nothing."""
+COMPARISON_PREVIOUS_PERIOD: Comparison.ValueType  # 1
+"""The time just before, as long as the range: for days the same number of days
+before, for weeks, months, quarters and years the same part of the unit
+before. `month_to_date` on the 12th is compared with the 1st to the 12th of
+the previous month, `last_7_days` with the 7 days before, `today` at 10:30
+with yesterday until 10:30. Days are those of the question's time zone, so
+they may have 23 or 25 hours. A month that is too short ends with its last
+day: March up to the 30th is compared with all of February. An interval whose
+ends are midnights of the time zone is a number of days; any other, and
+`last_N_minutes` and `last_N_hours`, are compared with the same length of
+time.
+"""
+COMPARISON_PREVIOUS_YEAR: Comparison.ValueType  # 2
+"""The same dates and times of day a year before. February 29 becomes the 28."""
+Global___Comparison: _TypeAlias = Comparison  # noqa: Y015
+
 class _Operator:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -145,6 +189,62 @@ OPERATOR_IS_ABSENT: Operator.ValueType  # 9
 """
 Global___Operator: _TypeAlias = Operator  # noqa: Y015
 
+class _ValueType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ValueTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ValueType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VALUE_TYPE_UNSPECIFIED: _ValueType.ValueType  # 0
+    """Not said."""
+    VALUE_TYPE_TEXT: _ValueType.ValueType  # 1
+    """Text."""
+    VALUE_TYPE_BOOLEAN: _ValueType.ValueType  # 2
+    """`true` or `false`, compared as text."""
+    VALUE_TYPE_NUMBER: _ValueType.ValueType  # 3
+    """A number, in a condition as decimal text."""
+    VALUE_TYPE_JSON: _ValueType.ValueType  # 4
+    """Any JSON value, compared as text, or as a number where it is one."""
+
+class ValueType(_ValueType, metaclass=_ValueTypeEnumTypeWrapper):
+    """What values of a dimension are."""
+
+VALUE_TYPE_UNSPECIFIED: ValueType.ValueType  # 0
+"""Not said."""
+VALUE_TYPE_TEXT: ValueType.ValueType  # 1
+"""Text."""
+VALUE_TYPE_BOOLEAN: ValueType.ValueType  # 2
+"""`true` or `false`, compared as text."""
+VALUE_TYPE_NUMBER: ValueType.ValueType  # 3
+"""A number, in a condition as decimal text."""
+VALUE_TYPE_JSON: ValueType.ValueType  # 4
+"""Any JSON value, compared as text, or as a number where it is one."""
+Global___ValueType: _TypeAlias = ValueType  # noqa: Y015
+
+class _RollupStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RollupStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RollupStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROLLUP_STATUS_UNSPECIFIED: _RollupStatus.ValueType  # 0
+    """Not said."""
+    ROLLUP_STATUS_BUILDING: _RollupStatus.ValueType  # 1
+    """It is being built from the events; until then they answer."""
+    ROLLUP_STATUS_READY: _RollupStatus.ValueType  # 2
+    """It answers."""
+
+class RollupStatus(_RollupStatus, metaclass=_RollupStatusEnumTypeWrapper):
+    """How far a rollup is."""
+
+ROLLUP_STATUS_UNSPECIFIED: RollupStatus.ValueType  # 0
+"""Not said."""
+ROLLUP_STATUS_BUILDING: RollupStatus.ValueType  # 1
+"""It is being built from the events; until then they answer."""
+ROLLUP_STATUS_READY: RollupStatus.ValueType  # 2
+"""It answers."""
+Global___RollupStatus: _TypeAlias = RollupStatus  # noqa: Y015
+
 @_typing.final
 class AggregateRequest(_message.Message):
     """Request of Aggregate. Everything has a default: the empty request counts the
@@ -164,6 +264,9 @@ class AggregateRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     FILL_GAPS_FIELD_NUMBER: _builtins.int
     TOTALS_FIELD_NUMBER: _builtins.int
+    COMPARE_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
     FRESHNESS_TOKEN_FIELD_NUMBER: _builtins.int
     NO_CACHE_FIELD_NUMBER: _builtins.int
     bucket: Global___Bucket.ValueType
@@ -188,6 +291,18 @@ class AggregateRequest(_message.Message):
     """Whether to compute the totals over all buckets and all rows, those left out
     by `limit` included.
     """
+    compare: Global___Comparison.ValueType
+    """What to compare with. Default: nothing. Rows of the two ranges belong
+    together when their dimensions are the same and their buckets have the same
+    place, counted from the start of each range: the first day with the first
+    day, whatever their dates. A row that only the range before has is added, as
+    a row of the range in which nothing was measured, unless `limit` cuts rows of
+    the range itself: then the rows are those of the range.
+    """
+    others: _builtins.bool
+    """Whether to measure what `limit` leaves out, in AggregateResponse.others."""
+    explain: _builtins.bool
+    """Whether metadata.explanation says how the answer came about."""
     freshness_token: _builtins.str
     """A `freshness_token` of IngestService: the answer waits until those events are
     in the database, at most 5 seconds and no longer than the call's deadline;
@@ -251,12 +366,15 @@ class AggregateRequest(_message.Message):
         limit: _builtins.int = ...,
         fill_gaps: _builtins.bool = ...,
         totals: _builtins.bool = ...,
+        compare: Global___Comparison.ValueType = ...,
+        others: _builtins.bool = ...,
+        explain: _builtins.bool = ...,
         freshness_token: _builtins.str = ...,
         no_cache: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "range", b"range"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "dimensions", b"dimensions", "fill_gaps", b"fill_gaps", "filter", b"filter", "freshness_token", b"freshness_token", "include_bots", b"include_bots", "limit", b"limit", "metrics", b"metrics", "no_cache", b"no_cache", "order_by", b"order_by", "range", b"range", "time_zone", b"time_zone", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "compare", b"compare", "dimensions", b"dimensions", "explain", b"explain", "fill_gaps", b"fill_gaps", "filter", b"filter", "freshness_token", b"freshness_token", "include_bots", b"include_bots", "limit", b"limit", "metrics", b"metrics", "no_cache", b"no_cache", "order_by", b"order_by", "others", b"others", "range", b"range", "time_zone", b"time_zone", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -274,10 +392,13 @@ class TimeRange(_message.Message):
     relative: _builtins.str
     """By name, in the question's time zone: `today`, `yesterday`,
     `last_N_minutes`, `last_N_hours` (up to now), `last_N_days`, `last_N_weeks`,
-    `last_N_months` (whole calendar units up to now, the current one
-    included), `week_to_date`, `month_to_date`, `quarter_to_date`,
-    `year_to_date`, `previous_week`, `previous_month`, `previous_quarter`,
-    `previous_year`.
+    `last_N_months`, `last_N_quarters`, `last_N_years` (calendar units up to
+    now, the current one included), `previous_N_days`, `previous_N_weeks`,
+    `previous_N_months`, `previous_N_quarters`, `previous_N_years` (whole
+    calendar units, the current one not included), `week_to_date`,
+    `month_to_date`, `quarter_to_date`, `year_to_date`, `previous_week`,
+    `previous_month`, `previous_quarter`, `previous_year`, `all_time` (from
+    2000-01-01 up to now). N is from 1 to 100,000.
     """
     @_builtins.property
     def interval(self) -> Global___Interval:
@@ -498,6 +619,7 @@ class AggregateResponse(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     TOTALS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dimensions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of AggregateRow.dimensions, in order."""
@@ -520,6 +642,13 @@ class AggregateResponse(_message.Message):
     def metadata(self) -> Global___AnswerMetadata:
         """How the answer came about."""
 
+    @_builtins.property
+    def others(self) -> Global___AggregateRow:
+        """What `limit` left out, measured at once over the whole range: a visitor or an
+        event of several rows counts once. Present when asked for and when something
+        was left out, now or before; its bucket_start is the start of the range.
+        """
+
     def __init__(
         self,
         *,
@@ -528,10 +657,11 @@ class AggregateResponse(_message.Message):
         rows: _abc.Iterable[Global___AggregateRow] | None = ...,
         totals: Global___AggregateRow | None = ...,
         metadata: Global___AnswerMetadata | None = ...,
+        others: Global___AggregateRow | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "totals", b"totals"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "others", b"others", "totals", b"totals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "metadata", b"metadata", "metrics", b"metrics", "rows", b"rows", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "metadata", b"metadata", "metrics", b"metrics", "others", b"others", "rows", b"rows", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -546,10 +676,14 @@ class AggregateRow(_message.Message):
     BUCKET_START_FIELD_NUMBER: _builtins.int
     DIMENSIONS_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
+    METRICS_BEFORE_FIELD_NUMBER: _builtins.int
+    CHANGE_PERCENT_FIELD_NUMBER: _builtins.int
+    BUCKET_START_BEFORE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def bucket_start(self) -> _timestamp_pb2.Timestamp:
         """Start of the bucket. The first bucket may start before the range; only its
-        part inside the range is counted.
+        part inside the range is counted. Absent when only the range before has a
+        bucket at this place: the 31st day of a comparison of April with March.
         """
 
     @_builtins.property
@@ -564,16 +698,39 @@ class AggregateRow(_message.Message):
         exact to 2^53. NaN where there is nothing to measure: a mean of no durations.
         """
 
+    @_builtins.property
+    def metrics_before(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Values of the metrics in the range before, in the same order. Empty unless
+        `compare` is set. NaN where there is nothing to measure, and everywhere when
+        the range before has no bucket at this place.
+        """
+
+    @_builtins.property
+    def change_percent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Change since the range before, in percent of it: 50 is half as much again.
+        Empty unless `compare` is set. NaN where there is nothing to compare: no
+        value now, none before, or 0 before.
+        """
+
+    @_builtins.property
+    def bucket_start_before(self) -> _timestamp_pb2.Timestamp:
+        """Start of the bucket of the range before. Absent unless `compare` is set, and
+        when that range has no bucket at this place.
+        """
+
     def __init__(
         self,
         *,
         bucket_start: _timestamp_pb2.Timestamp | None = ...,
         dimensions: _abc.Iterable[_builtins.str] | None = ...,
         metrics: _abc.Iterable[_builtins.float] | None = ...,
+        metrics_before: _abc.Iterable[_builtins.float] | None = ...,
+        change_percent: _abc.Iterable[_builtins.float] | None = ...,
+        bucket_start_before: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bucket_start", b"bucket_start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bucket_start", b"bucket_start", "bucket_start_before", b"bucket_start_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket_start", b"bucket_start", "dimensions", b"dimensions", "metrics", b"metrics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket_start", b"bucket_start", "bucket_start_before", b"bucket_start_before", "change_percent", b"change_percent", "dimensions", b"dimensions", "metrics", b"metrics", "metrics_before", b"metrics_before"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -592,11 +749,16 @@ class AnswerMetadata(_message.Message):
     EXACT_FIELD_NUMBER: _builtins.int
     ROW_COUNT_FIELD_NUMBER: _builtins.int
     PARTIAL_BUCKETS_FIELD_NUMBER: _builtins.int
+    WATERMARK_FIELD_NUMBER: _builtins.int
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
     FROM_CACHE_FIELD_NUMBER: _builtins.int
     time_zone: _builtins.str
     """Time zone used."""
     source: _builtins.str
-    """Where the numbers come from: `events` for the raw events."""
+    """Where the numbers come from: `events` for the raw events, or `rollup` and the
+    name of one; several are separated by `, `.
+    """
     exact: _builtins.bool
     """Whether every number is exact."""
     row_count: _builtins.int
@@ -619,6 +781,18 @@ class AnswerMetadata(_message.Message):
         part of it was not asked for.
         """
 
+    @_builtins.property
+    def watermark(self) -> _timestamp_pb2.Timestamp:
+        """Every event that was in the database at this time is in the answer."""
+
+    @_builtins.property
+    def comparison(self) -> Global___Interval:
+        """The range before. Present when `compare` is set."""
+
+    @_builtins.property
+    def explanation(self) -> Global___Explanation:
+        """How the numbers were had. Present when `explain` is set."""
+
     def __init__(
         self,
         *,
@@ -629,15 +803,935 @@ class AnswerMetadata(_message.Message):
         exact: _builtins.bool = ...,
         row_count: _builtins.int = ...,
         partial_buckets: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
+        watermark: _timestamp_pb2.Timestamp | None = ...,
+        comparison: Global___Interval | None = ...,
+        explanation: Global___Explanation | None = ...,
         from_cache: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "explanation", b"explanation", "since", b"since", "until", b"until", "watermark", b"watermark"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exact", b"exact", "from_cache", b"from_cache", "partial_buckets", b"partial_buckets", "row_count", b"row_count", "since", b"since", "source", b"source", "time_zone", b"time_zone", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "exact", b"exact", "explanation", b"explanation", "from_cache", b"from_cache", "partial_buckets", b"partial_buckets", "row_count", b"row_count", "since", b"since", "source", b"source", "time_zone", b"time_zone", "until", b"until", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AnswerMetadata: _TypeAlias = AnswerMetadata  # noqa: Y015
+
+@_typing.final
+class Explanation(_message.Message):
+    """How the numbers of an answer were had. For people; the words may change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    EXECUTED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def questions(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuestionPlan]:
+        """Each question that the answer is made of."""
+
+    @_builtins.property
+    def executed(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExecutedStep]:
+        """What was run in the database, in the order in which it ended."""
+
+    def __init__(
+        self,
+        *,
+        questions: _abc.Iterable[Global___QuestionPlan] | None = ...,
+        executed: _abc.Iterable[Global___ExecutedStep] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["executed", b"executed", "questions", b"questions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class QuestionPlan(_message.Message):
+    """How a part of an answer was had."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    question: _builtins.str
+    """Which part: `rows`, `rows before`, `series`, or a dimension."""
+    source: _builtins.str
+    """Where its numbers come from, as in AnswerMetadata.source."""
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What was done."""
+
+    def __init__(
+        self,
+        *,
+        question: _builtins.str = ...,
+        source: _builtins.str = ...,
+        steps: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["question", b"question", "source", b"source", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuestionPlan: _TypeAlias = QuestionPlan  # noqa: Y015
+
+@_typing.final
+class ExecutedStep(_message.Message):
+    """A statement that was run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    MILLISECONDS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """What it does."""
+    milliseconds: _builtins.float
+    """How long it took, in milliseconds, the way to the database and back included."""
+    rows: _builtins.int
+    """Rows that it returned."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        milliseconds: _builtins.float = ...,
+        rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["milliseconds", b"milliseconds", "rows", b"rows", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExecutedStep: _TypeAlias = ExecutedStep  # noqa: Y015
+
+@_typing.final
+class BreakdownRequest(_message.Message):
+    """Request of Breakdown. Only the dimension is required."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIMENSION_FIELD_NUMBER: _builtins.int
+    RANGE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    INCLUDE_BOTS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    CONTAINS_FIELD_NUMBER: _builtins.int
+    COMPARE_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
+    FRESHNESS_TOKEN_FIELD_NUMBER: _builtins.int
+    NO_CACHE_FIELD_NUMBER: _builtins.int
+    dimension: _builtins.str
+    """The dimension whose values are wanted, one of AggregateRequest.dimensions.
+    Required.
+    """
+    include_bots: _builtins.bool
+    """Whether events of crawlers and other bots count."""
+    time_zone: _builtins.str
+    """IANA name of the time zone of days and of relative ranges. Default: the
+    property's.
+    """
+    limit: _builtins.int
+    """At most this many values. From 1 to 1,000; default 10."""
+    offset: _builtins.int
+    """How many values to skip: `offset` 20 with `limit` 10 is the third page. From
+    0 to 99,000. Pages of a relative range move with the clock: ask for the later
+    ones with the interval of the first one's metadata.
+    """
+    contains: _builtins.str
+    """Only values that contain this text, byte by byte, at most 2,048 bytes.
+    Shares are still of everything. Default: all values.
+    """
+    compare: Global___Comparison.ValueType
+    """What to compare with. Default: nothing. A value that only the range before
+    has is added, unless `limit` cuts values of the range itself.
+    """
+    others: _builtins.bool
+    """Whether to measure all values after the last one returned, in
+    BreakdownResponse.others. Not together with `contains` where an event may
+    have several values (`category`, `tag`).
+    """
+    series: Global___Bucket.ValueType
+    """Width of the buckets of a series of the first metric for each value.
+    Default: no series. Values and buckets together may be at most 100,000
+    numbers. BUCKET_WHOLE_RANGE is no series.
+    """
+    explain: _builtins.bool
+    """Whether metadata.explanation says how the answer came about."""
+    freshness_token: _builtins.str
+    """A `freshness_token` of IngestService: the answer waits until those events are
+    in the database, at most 5 seconds and no longer than the call's deadline;
+    then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+    duplicates or were refused by the database count as there. Default: no wait.
+    """
+    no_cache: _builtins.bool
+    """Whether the numbers are computed anew even if the server has them already.
+    The answer is the same: what is cached is never older than the data, but for
+    what other servers have loaded in the last second.
+    """
+    @_builtins.property
+    def range(self) -> Global___TimeRange:
+        """Which time. Default: `last_30_days`."""
+
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """Which events. Default: all but those of bots."""
+
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What to measure, at most 16, as in AggregateRequest.metrics. Default:
+        `visitors` and `events`.
+        """
+
+    @_builtins.property
+    def order_by(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderBy]:
+        """Order of the values: the dimension's name, or one of the metrics. Default:
+        the first metric descending. Ties are broken by value.
+        """
+
+    def __init__(
+        self,
+        *,
+        dimension: _builtins.str = ...,
+        range: Global___TimeRange | None = ...,
+        filter: Global___Filter | None = ...,
+        include_bots: _builtins.bool = ...,
+        time_zone: _builtins.str = ...,
+        metrics: _abc.Iterable[_builtins.str] | None = ...,
+        order_by: _abc.Iterable[Global___OrderBy] | None = ...,
+        limit: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        contains: _builtins.str = ...,
+        compare: Global___Comparison.ValueType = ...,
+        others: _builtins.bool = ...,
+        series: Global___Bucket.ValueType = ...,
+        explain: _builtins.bool = ...,
+        freshness_token: _builtins.str = ...,
+        no_cache: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "range", b"range"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compare", b"compare", "contains", b"contains", "dimension", b"dimension", "explain", b"explain", "filter", b"filter", "freshness_token", b"freshness_token", "include_bots", b"include_bots", "limit", b"limit", "metrics", b"metrics", "no_cache", b"no_cache", "offset", b"offset", "order_by", b"order_by", "others", b"others", "range", b"range", "series", b"series", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BreakdownRequest: _TypeAlias = BreakdownRequest  # noqa: Y015
+
+@_typing.final
+class BreakdownResponse(_message.Message):
+    """Response of Breakdown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIMENSION_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    VALUE_COUNT_FIELD_NUMBER: _builtins.int
+    SERIES_STARTS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    dimension: _builtins.str
+    """The dimension."""
+    value_count: _builtins.int
+    """Values there are before `limit` and `offset`, those of `contains` only."""
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the metrics of rows, totals and others, in order."""
+
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___BreakdownRow]:
+        """The values."""
+
+    @_builtins.property
+    def totals(self) -> Global___BreakdownRow:
+        """Everything at once, events without the dimension and values that do not
+        contain the text included. Its value is empty.
+        """
+
+    @_builtins.property
+    def others(self) -> Global___BreakdownRow:
+        """All values after the last one returned, at once. Present when asked for and
+        when there are any. Its value is empty.
+        """
+
+    @_builtins.property
+    def series_starts(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
+        """Starts of the buckets of BreakdownRow.series. Empty without `series`."""
+
+    @_builtins.property
+    def metadata(self) -> Global___AnswerMetadata:
+        """How the answer came about."""
+
+    def __init__(
+        self,
+        *,
+        dimension: _builtins.str = ...,
+        metrics: _abc.Iterable[_builtins.str] | None = ...,
+        rows: _abc.Iterable[Global___BreakdownRow] | None = ...,
+        totals: Global___BreakdownRow | None = ...,
+        others: Global___BreakdownRow | None = ...,
+        value_count: _builtins.int = ...,
+        series_starts: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
+        metadata: Global___AnswerMetadata | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "others", b"others", "totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "metadata", b"metadata", "metrics", b"metrics", "others", b"others", "rows", b"rows", "series_starts", b"series_starts", "totals", b"totals", "value_count", b"value_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BreakdownResponse: _TypeAlias = BreakdownResponse  # noqa: Y015
+
+@_typing.final
+class BreakdownRow(_message.Message):
+    """A value of a dimension."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    SHARE_PERCENT_FIELD_NUMBER: _builtins.int
+    METRICS_BEFORE_FIELD_NUMBER: _builtins.int
+    CHANGE_PERCENT_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    """The value; empty for events that do not have the dimension."""
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Values of the metrics. NaN where there is nothing to measure."""
+
+    @_builtins.property
+    def share_percent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Share of the totals, in percent, for each metric that is a count or a sum;
+        NaN for others, and of nothing. Shares of `visitors`, and those of a dimension
+        with several values an event, may add up to more than 100.
+        """
+
+    @_builtins.property
+    def metrics_before(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Values of the metrics in the range before. Empty unless `compare` is set."""
+
+    @_builtins.property
+    def change_percent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Change since the range before, in percent of it. Empty unless `compare` is
+        set. NaN where there is nothing to compare: no value now, none before, or 0
+        before.
+        """
+
+    @_builtins.property
+    def series(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The first metric in each bucket of BreakdownResponse.series_starts. Empty
+        without `series`, and in totals and others.
+        """
+
+    def __init__(
+        self,
+        *,
+        value: _builtins.str = ...,
+        metrics: _abc.Iterable[_builtins.float] | None = ...,
+        share_percent: _abc.Iterable[_builtins.float] | None = ...,
+        metrics_before: _abc.Iterable[_builtins.float] | None = ...,
+        change_percent: _abc.Iterable[_builtins.float] | None = ...,
+        series: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_percent", b"change_percent", "metrics", b"metrics", "metrics_before", b"metrics_before", "series", b"series", "share_percent", b"share_percent", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BreakdownRow: _TypeAlias = BreakdownRow  # noqa: Y015
+
+@_typing.final
+class OverviewRequest(_message.Message):
+    """Request of Overview. Everything has a default."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANGE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    INCLUDE_BOTS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    COMPARE_FIELD_NUMBER: _builtins.int
+    BUCKET_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    LISTS_FIELD_NUMBER: _builtins.int
+    LIST_METRICS_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
+    FRESHNESS_TOKEN_FIELD_NUMBER: _builtins.int
+    NO_CACHE_FIELD_NUMBER: _builtins.int
+    include_bots: _builtins.bool
+    """Whether events of crawlers and other bots count."""
+    time_zone: _builtins.str
+    """IANA name of the time zone of days and longer buckets and of relative
+    ranges. Default: the property's.
+    """
+    compare: Global___Comparison.ValueType
+    """What to compare with. Default: nothing."""
+    bucket: Global___Bucket.ValueType
+    """Width of the buckets of the series. Default: an hour for a range of up to 2
+    days, a month for one of more than a year, else a day. At most 10,000 buckets.
+    """
+    others: _builtins.bool
+    """Whether to measure, in each list, what its limit leaves out."""
+    explain: _builtins.bool
+    """Whether metadata.explanation says how the answer came about."""
+    freshness_token: _builtins.str
+    """A `freshness_token` of IngestService: the answer waits until those events are
+    in the database, at most 5 seconds and no longer than the call's deadline;
+    then it is UNAVAILABLE (NOT_FRESH_YET). Events that turned out to be
+    duplicates or were refused by the database count as there. Default: no wait.
+    """
+    no_cache: _builtins.bool
+    """Whether the numbers are computed anew even if the server has them already.
+    The answer is the same: what is cached is never older than the data, but for
+    what other servers have loaded in the last second.
+    """
+    @_builtins.property
+    def range(self) -> Global___TimeRange:
+        """Which time. Default: `last_30_days`."""
+
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """Which events. Default: all but those of bots."""
+
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What totals and series measure, at most 16. Default: `visitors`,
+        `page_views`, `events`, `duration_mean` and `scroll_depth_mean`.
+        """
+
+    @_builtins.property
+    def lists(self) -> _containers.RepeatedCompositeFieldContainer[Global___OverviewList]:
+        """The lists of top values, at most 16, no dimension twice. Default: `page`,
+        `referrer`, `channel`, `country`, `browser`, `os`, `device` and `name`, 10
+        values each.
+        """
+
+    @_builtins.property
+    def list_metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the lists measure, at most 16; the first decides the order, largest
+        first. Default: `visitors` and `events`.
+        """
+
+    def __init__(
+        self,
+        *,
+        range: Global___TimeRange | None = ...,
+        filter: Global___Filter | None = ...,
+        include_bots: _builtins.bool = ...,
+        time_zone: _builtins.str = ...,
+        compare: Global___Comparison.ValueType = ...,
+        bucket: Global___Bucket.ValueType = ...,
+        metrics: _abc.Iterable[_builtins.str] | None = ...,
+        lists: _abc.Iterable[Global___OverviewList] | None = ...,
+        list_metrics: _abc.Iterable[_builtins.str] | None = ...,
+        others: _builtins.bool = ...,
+        explain: _builtins.bool = ...,
+        freshness_token: _builtins.str = ...,
+        no_cache: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "range", b"range"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "compare", b"compare", "explain", b"explain", "filter", b"filter", "freshness_token", b"freshness_token", "include_bots", b"include_bots", "list_metrics", b"list_metrics", "lists", b"lists", "metrics", b"metrics", "no_cache", b"no_cache", "others", b"others", "range", b"range", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverviewRequest: _TypeAlias = OverviewRequest  # noqa: Y015
+
+@_typing.final
+class OverviewList(_message.Message):
+    """A list of top values that is wanted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIMENSION_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    dimension: _builtins.str
+    """The dimension. Required."""
+    limit: _builtins.int
+    """At most this many values. From 1 to 100; default 10."""
+    def __init__(
+        self,
+        *,
+        dimension: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverviewList: _TypeAlias = OverviewList  # noqa: Y015
+
+@_typing.final
+class OverviewResponse(_message.Message):
+    """Response of Overview."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METRICS_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    LIST_METRICS_FIELD_NUMBER: _builtins.int
+    LISTS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the metrics of totals and series, in order."""
+
+    @_builtins.property
+    def totals(self) -> Global___AggregateRow:
+        """Everything at once."""
+
+    @_builtins.property
+    def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___AggregateRow]:
+        """Every bucket, those without events included, in order."""
+
+    @_builtins.property
+    def list_metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the metrics of the lists, in order."""
+
+    @_builtins.property
+    def lists(self) -> _containers.RepeatedCompositeFieldContainer[Global___OverviewValues]:
+        """The lists, in the order of the request."""
+
+    @_builtins.property
+    def metadata(self) -> Global___AnswerMetadata:
+        """How the answer came about. Partial buckets are those of the series."""
+
+    def __init__(
+        self,
+        *,
+        metrics: _abc.Iterable[_builtins.str] | None = ...,
+        totals: Global___AggregateRow | None = ...,
+        series: _abc.Iterable[Global___AggregateRow] | None = ...,
+        list_metrics: _abc.Iterable[_builtins.str] | None = ...,
+        lists: _abc.Iterable[Global___OverviewValues] | None = ...,
+        metadata: Global___AnswerMetadata | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list_metrics", b"list_metrics", "lists", b"lists", "metadata", b"metadata", "metrics", b"metrics", "series", b"series", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverviewResponse: _TypeAlias = OverviewResponse  # noqa: Y015
+
+@_typing.final
+class OverviewValues(_message.Message):
+    """The top values of a dimension in an overview."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIMENSION_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    VALUE_COUNT_FIELD_NUMBER: _builtins.int
+    dimension: _builtins.str
+    """The dimension."""
+    value_count: _builtins.int
+    """Values there are before the limit."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___BreakdownRow]:
+        """The values, without series."""
+
+    @_builtins.property
+    def others(self) -> Global___BreakdownRow:
+        """What the limit left out, at once. Present when asked for and when there is
+        something.
+        """
+
+    def __init__(
+        self,
+        *,
+        dimension: _builtins.str = ...,
+        rows: _abc.Iterable[Global___BreakdownRow] | None = ...,
+        others: Global___BreakdownRow | None = ...,
+        value_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["others", b"others"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "others", b"others", "rows", b"rows", "value_count", b"value_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverviewValues: _TypeAlias = OverviewValues  # noqa: Y015
+
+@_typing.final
+class GetMetadataRequest(_message.Message):
+    """Request of GetMetadata."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMetadataRequest: _TypeAlias = GetMetadataRequest  # noqa: Y015
+
+@_typing.final
+class GetMetadataResponse(_message.Message):
+    """Response of GetMetadata."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    OPERATORS_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    RANGES_FIELD_NUMBER: _builtins.int
+    PROPERTY_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    PROPERTY_KEYS_FIELD_NUMBER: _builtins.int
+    ROLLUPS_FIELD_NUMBER: _builtins.int
+    property: _builtins.str
+    """Name of the property that the key belongs to."""
+    time_zone: _builtins.str
+    """IANA name of the property's time zone."""
+    @_builtins.property
+    def dimensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___DimensionDescription]:
+        """What to group and filter by."""
+
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricDescription]:
+        """What to measure."""
+
+    @_builtins.property
+    def operators(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperatorDescription]:
+        """How dimensions are compared in a condition."""
+
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___BucketDescription]:
+        """Widths of time buckets."""
+
+    @_builtins.property
+    def ranges(self) -> _containers.RepeatedCompositeFieldContainer[Global___RangeDescription]:
+        """Names of TimeRange.relative."""
+
+    @_builtins.property
+    def limits(self) -> Global___QueryLimits:
+        """How far questions may go."""
+
+    @_builtins.property
+    def property_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys that the newest 1,000 events have in their properties, in order; each
+        is the dimension `properties.<key>`. At most 200.
+        """
+
+    @_builtins.property
+    def rollups(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rollup]:
+        """Which combinations are answered from pre-aggregates, quickly, however many
+        events there are. Anything else is answered from the raw events.
+        """
+
+    def __init__(
+        self,
+        *,
+        dimensions: _abc.Iterable[Global___DimensionDescription] | None = ...,
+        metrics: _abc.Iterable[Global___MetricDescription] | None = ...,
+        operators: _abc.Iterable[Global___OperatorDescription] | None = ...,
+        buckets: _abc.Iterable[Global___BucketDescription] | None = ...,
+        ranges: _abc.Iterable[Global___RangeDescription] | None = ...,
+        property: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        limits: Global___QueryLimits | None = ...,
+        property_keys: _abc.Iterable[_builtins.str] | None = ...,
+        rollups: _abc.Iterable[Global___Rollup] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "dimensions", b"dimensions", "limits", b"limits", "metrics", b"metrics", "operators", b"operators", "property", b"property", "property_keys", b"property_keys", "ranges", b"ranges", "rollups", b"rollups", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMetadataResponse: _TypeAlias = GetMetadataResponse  # noqa: Y015
+
+@_typing.final
+class DimensionDescription(_message.Message):
+    """A dimension."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    LIST_VALUED_FIELD_NUMBER: _builtins.int
+    CAN_GROUP_FIELD_NUMBER: _builtins.int
+    CAN_FILTER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name; `properties.<key>` stands for every key of events' properties."""
+    description: _builtins.str
+    """What it is."""
+    type: Global___ValueType.ValueType
+    """What its values are."""
+    list_valued: _builtins.bool
+    """Whether an event may have several values."""
+    can_group: _builtins.bool
+    """Whether rows can be grouped by it."""
+    can_filter: _builtins.bool
+    """Whether a condition can be about it."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        type: Global___ValueType.ValueType = ...,
+        list_valued: _builtins.bool = ...,
+        can_group: _builtins.bool = ...,
+        can_filter: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["can_filter", b"can_filter", "can_group", b"can_group", "description", b"description", "list_valued", b"list_valued", "name", b"name", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DimensionDescription: _TypeAlias = DimensionDescription  # noqa: Y015
+
+@_typing.final
+class MetricDescription(_message.Message):
+    """A metric."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    ADDITIVE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    description: _builtins.str
+    """How it is computed."""
+    unit: _builtins.str
+    """`count`, `seconds` or `percent`."""
+    additive: _builtins.bool
+    """Whether values of disjoint sets of events can be added up."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        additive: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["additive", b"additive", "description", b"description", "name", b"name", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MetricDescription: _TypeAlias = MetricDescription  # noqa: Y015
+
+@_typing.final
+class OperatorDescription(_message.Message):
+    """An operator of conditions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    MIN_VALUES_FIELD_NUMBER: _builtins.int
+    MAX_VALUES_FIELD_NUMBER: _builtins.int
+    operator: Global___Operator.ValueType
+    """The operator."""
+    description: _builtins.str
+    """When the condition holds."""
+    min_values: _builtins.int
+    """Values that the condition takes at least."""
+    max_values: _builtins.int
+    """Values that the condition takes at most."""
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[Global___ValueType.ValueType]:
+        """Types of dimensions that it can be used with."""
+
+    def __init__(
+        self,
+        *,
+        operator: Global___Operator.ValueType = ...,
+        description: _builtins.str = ...,
+        types: _abc.Iterable[Global___ValueType.ValueType] | None = ...,
+        min_values: _builtins.int = ...,
+        max_values: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "max_values", b"max_values", "min_values", b"min_values", "operator", b"operator", "types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperatorDescription: _TypeAlias = OperatorDescription  # noqa: Y015
+
+@_typing.final
+class BucketDescription(_message.Message):
+    """A width of time buckets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUCKET_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    bucket: Global___Bucket.ValueType
+    """The width."""
+    description: _builtins.str
+    """Where such buckets begin."""
+    def __init__(
+        self,
+        *,
+        bucket: Global___Bucket.ValueType = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "description", b"description"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BucketDescription: _TypeAlias = BucketDescription  # noqa: Y015
+
+@_typing.final
+class RangeDescription(_message.Message):
+    """A named range."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name; N stands for a number from 1 to 100,000."""
+    description: _builtins.str
+    """Which time it is."""
+    @_builtins.property
+    def now(self) -> Global___Interval:
+        """Which time it is now, in the property's time zone, with 1 for N."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        now: Global___Interval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["now", b"now"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "now", b"now"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RangeDescription: _TypeAlias = RangeDescription  # noqa: Y015
+
+@_typing.final
+class QueryLimits(_message.Message):
+    """How far questions may go."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    FILTER_DEPTH_FIELD_NUMBER: _builtins.int
+    CONDITION_VALUES_FIELD_NUMBER: _builtins.int
+    CONDITION_VALUE_BYTES_FIELD_NUMBER: _builtins.int
+    QUERY_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    dimensions: _builtins.int
+    """Dimensions of a question at most."""
+    metrics: _builtins.int
+    """Metrics of a question at most."""
+    buckets: _builtins.int
+    """Buckets of a question at most."""
+    rows: _builtins.int
+    """Rows of an answer at most."""
+    conditions: _builtins.int
+    """Conditions of a filter at most."""
+    filter_depth: _builtins.int
+    """Filters inside one another at most."""
+    condition_values: _builtins.int
+    """Values of a condition at most."""
+    condition_value_bytes: _builtins.int
+    """Bytes of a value of a condition at most."""
+    query_timeout_ms: _builtins.int
+    """Milliseconds that a question may take at most."""
+    def __init__(
+        self,
+        *,
+        dimensions: _builtins.int = ...,
+        metrics: _builtins.int = ...,
+        buckets: _builtins.int = ...,
+        rows: _builtins.int = ...,
+        conditions: _builtins.int = ...,
+        filter_depth: _builtins.int = ...,
+        condition_values: _builtins.int = ...,
+        condition_value_bytes: _builtins.int = ...,
+        query_timeout_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "condition_value_bytes", b"condition_value_bytes", "condition_values", b"condition_values", "conditions", b"conditions", "dimensions", b"dimensions", "filter_depth", b"filter_depth", "metrics", b"metrics", "query_timeout_ms", b"query_timeout_ms", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueryLimits: _TypeAlias = QueryLimits  # noqa: Y015
+
+@_typing.final
+class Rollup(_message.Message):
+    """A pre-aggregate: questions whose dimensions, those of the filter included, are
+    among its dimensions are answered from it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    GRAINS_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, which comes after `rollup` in AnswerMetadata.source."""
+    status: Global___RollupStatus.ValueType
+    """How far it is."""
+    @_builtins.property
+    def dimensions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its dimensions."""
+
+    @_builtins.property
+    def grains(self) -> _containers.RepeatedScalarFieldContainer[Global___Bucket.ValueType]:
+        """Widths of the buckets that it is kept at; longer ones are made of them."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        dimensions: _abc.Iterable[_builtins.str] | None = ...,
+        grains: _abc.Iterable[Global___Bucket.ValueType] | None = ...,
+        status: Global___RollupStatus.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "grains", b"grains", "name", b"name", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rollup: _TypeAlias = Rollup  # noqa: Y015
 
 @_typing.final
 class GetEventRequest(_message.Message):

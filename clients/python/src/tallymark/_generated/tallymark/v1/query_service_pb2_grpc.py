@@ -45,6 +45,21 @@ class QueryServiceStub:
                 request_serializer=tallymark_dot_v1_dot_query__service__pb2.AggregateRequest.SerializeToString,
                 response_deserializer=tallymark_dot_v1_dot_query__service__pb2.AggregateResponse.FromString,
                 _registered_method=True)
+        self.Breakdown = channel.unary_unary(
+                '/tallymark.v1.QueryService/Breakdown',
+                request_serializer=tallymark_dot_v1_dot_query__service__pb2.BreakdownRequest.SerializeToString,
+                response_deserializer=tallymark_dot_v1_dot_query__service__pb2.BreakdownResponse.FromString,
+                _registered_method=True)
+        self.Overview = channel.unary_unary(
+                '/tallymark.v1.QueryService/Overview',
+                request_serializer=tallymark_dot_v1_dot_query__service__pb2.OverviewRequest.SerializeToString,
+                response_deserializer=tallymark_dot_v1_dot_query__service__pb2.OverviewResponse.FromString,
+                _registered_method=True)
+        self.GetMetadata = channel.unary_unary(
+                '/tallymark.v1.QueryService/GetMetadata',
+                request_serializer=tallymark_dot_v1_dot_query__service__pb2.GetMetadataRequest.SerializeToString,
+                response_deserializer=tallymark_dot_v1_dot_query__service__pb2.GetMetadataResponse.FromString,
+                _registered_method=True)
         self.GetEvent = channel.unary_unary(
                 '/tallymark.v1.QueryService/GetEvent',
                 request_serializer=tallymark_dot_v1_dot_query__service__pb2.GetEventRequest.SerializeToString,
@@ -78,6 +93,30 @@ class QueryServiceServicer:
 
     def Aggregate(self, request, context):
         """Counts and measures events by time bucket and dimensions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Breakdown(self, request, context):
+        """The top values of one dimension: what each measures, its share of all, what
+        it was before, and how it went over the range.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Overview(self, request, context):
+        """What the first screen of a dashboard shows, in one call: totals, a time
+        series, and the top values of several dimensions, all of the same state.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMetadata(self, request, context):
+        """What can be asked: dimensions, metrics, operators, buckets, named ranges,
+        limits, and what is answered from pre-aggregates.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,6 +167,21 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.Aggregate,
                     request_deserializer=tallymark_dot_v1_dot_query__service__pb2.AggregateRequest.FromString,
                     response_serializer=tallymark_dot_v1_dot_query__service__pb2.AggregateResponse.SerializeToString,
+            ),
+            'Breakdown': grpc.unary_unary_rpc_method_handler(
+                    servicer.Breakdown,
+                    request_deserializer=tallymark_dot_v1_dot_query__service__pb2.BreakdownRequest.FromString,
+                    response_serializer=tallymark_dot_v1_dot_query__service__pb2.BreakdownResponse.SerializeToString,
+            ),
+            'Overview': grpc.unary_unary_rpc_method_handler(
+                    servicer.Overview,
+                    request_deserializer=tallymark_dot_v1_dot_query__service__pb2.OverviewRequest.FromString,
+                    response_serializer=tallymark_dot_v1_dot_query__service__pb2.OverviewResponse.SerializeToString,
+            ),
+            'GetMetadata': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMetadata,
+                    request_deserializer=tallymark_dot_v1_dot_query__service__pb2.GetMetadataRequest.FromString,
+                    response_serializer=tallymark_dot_v1_dot_query__service__pb2.GetMetadataResponse.SerializeToString,
             ),
             'GetEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEvent,
@@ -183,6 +237,87 @@ class QueryService:
             '/tallymark.v1.QueryService/Aggregate',
             tallymark_dot_v1_dot_query__service__pb2.AggregateRequest.SerializeToString,
             tallymark_dot_v1_dot_query__service__pb2.AggregateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Breakdown(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymark.v1.QueryService/Breakdown',
+            tallymark_dot_v1_dot_query__service__pb2.BreakdownRequest.SerializeToString,
+            tallymark_dot_v1_dot_query__service__pb2.BreakdownResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Overview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymark.v1.QueryService/Overview',
+            tallymark_dot_v1_dot_query__service__pb2.OverviewRequest.SerializeToString,
+            tallymark_dot_v1_dot_query__service__pb2.OverviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMetadata(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallymark.v1.QueryService/GetMetadata',
+            tallymark_dot_v1_dot_query__service__pb2.GetMetadataRequest.SerializeToString,
+            tallymark_dot_v1_dot_query__service__pb2.GetMetadataResponse.FromString,
             options,
             channel_credentials,
             insecure,

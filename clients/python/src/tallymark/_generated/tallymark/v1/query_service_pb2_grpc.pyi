@@ -41,6 +41,18 @@ class QueryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> QueryServiceAsyncStub: ...
     Aggregate: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.AggregateRequest, _query_service_pb2.AggregateResponse]
     """Counts and measures events by time bucket and dimensions."""
+    Breakdown: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.BreakdownRequest, _query_service_pb2.BreakdownResponse]
+    """The top values of one dimension: what each measures, its share of all, what
+    it was before, and how it went over the range.
+    """
+    Overview: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.OverviewRequest, _query_service_pb2.OverviewResponse]
+    """What the first screen of a dashboard shows, in one call: totals, a time
+    series, and the top values of several dimensions, all of the same state.
+    """
+    GetMetadata: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetMetadataRequest, _query_service_pb2.GetMetadataResponse]
+    """What can be asked: dimensions, metrics, operators, buckets, named ranges,
+    limits, and what is answered from pre-aggregates.
+    """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetEventRequest, _query_service_pb2.GetEventResponse]
     """Returns one stored event with what was derived from it; NOT_FOUND when the
     property has none with this id.
@@ -76,6 +88,18 @@ class QueryServiceAsyncStub(QueryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Aggregate: _aio.UnaryUnaryMultiCallable[_query_service_pb2.AggregateRequest, _query_service_pb2.AggregateResponse]  # type: ignore[assignment]
     """Counts and measures events by time bucket and dimensions."""
+    Breakdown: _aio.UnaryUnaryMultiCallable[_query_service_pb2.BreakdownRequest, _query_service_pb2.BreakdownResponse]  # type: ignore[assignment]
+    """The top values of one dimension: what each measures, its share of all, what
+    it was before, and how it went over the range.
+    """
+    Overview: _aio.UnaryUnaryMultiCallable[_query_service_pb2.OverviewRequest, _query_service_pb2.OverviewResponse]  # type: ignore[assignment]
+    """What the first screen of a dashboard shows, in one call: totals, a time
+    series, and the top values of several dimensions, all of the same state.
+    """
+    GetMetadata: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetMetadataRequest, _query_service_pb2.GetMetadataResponse]  # type: ignore[assignment]
+    """What can be asked: dimensions, metrics, operators, buckets, named ranges,
+    limits, and what is answered from pre-aggregates.
+    """
     GetEvent: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetEventRequest, _query_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """Returns one stored event with what was derived from it; NOT_FOUND when the
     property has none with this id.
@@ -114,6 +138,36 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.AggregateResponse, _abc.Awaitable[_query_service_pb2.AggregateResponse]]:
         """Counts and measures events by time bucket and dimensions."""
+
+    @_abc_1.abstractmethod
+    def Breakdown(
+        self,
+        request: _query_service_pb2.BreakdownRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.BreakdownResponse, _abc.Awaitable[_query_service_pb2.BreakdownResponse]]:
+        """The top values of one dimension: what each measures, its share of all, what
+        it was before, and how it went over the range.
+        """
+
+    @_abc_1.abstractmethod
+    def Overview(
+        self,
+        request: _query_service_pb2.OverviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.OverviewResponse, _abc.Awaitable[_query_service_pb2.OverviewResponse]]:
+        """What the first screen of a dashboard shows, in one call: totals, a time
+        series, and the top values of several dimensions, all of the same state.
+        """
+
+    @_abc_1.abstractmethod
+    def GetMetadata(
+        self,
+        request: _query_service_pb2.GetMetadataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.GetMetadataResponse, _abc.Awaitable[_query_service_pb2.GetMetadataResponse]]:
+        """What can be asked: dimensions, metrics, operators, buckets, named ranges,
+        limits, and what is answered from pre-aggregates.
+        """
 
     @_abc_1.abstractmethod
     def GetEvent(
