@@ -6,12 +6,14 @@ use crate::domain::bucket::{BucketWidth, Buckets};
 use crate::domain::question::{Aggregate, ListEvents, Selection};
 use crate::error::ApiError;
 use crate::rollup::attributes::AttributeStore;
+use crate::rollup::stored::COVERS_ALL_US;
 use crate::store::directory::Directory;
 
 use super::aggregate;
 use super::answer::{Answer, RollupDescription};
 use super::raw_scans::{RawScan, RawScans};
 use super::rollup::answer::{Attempt, RollupReader};
+use super::rollup::read::coverage;
 use super::session::{Snapshot, TimeLimit};
 
 /// Answers Aggregate questions; every report is made of these.
@@ -90,10 +92,22 @@ impl Engine {
     /// The rollups of a property, as far as they are.
     pub async fn rollups(
         &self,
-        _snapshot: &Snapshot<'_>,
-        _property_no: i32,
+        snapshot: &Snapshot<'_>,
+        property_no: i32,
     ) -> Result<Vec<RollupDescription>, ApiError> {
-        Ok(Vec::new())
+        let covered_since_us = coverage(snapshot, property_no).await?;
+        let is_ready = |rollup_no: i32| {
+            let since_us = covered_since_us.get(&rollup_no);
+            since_us.is_some_and(|since_us| *since_us <= COVERS_ALL_US)
+        };
+        let rollups = self.directory.rollups(property_no);
+        let described = rollups.specs.iter().map(|spec| RollupDescription {
+            name: spec.name.clone(),
+            dimensions: spec.dimensions.clone(),
+            grains: vec![BucketWidth::FifteenMinutes, BucketWidth::Day],
+            is_ready: is_ready(spec.rollup_no),
+        });
+        Ok(described.collect())
     }
 
     /// Measures the whole range at once, perhaps from another rollup than the rows.

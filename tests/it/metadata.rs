@@ -174,3 +174,22 @@ async fn keys_of_properties_are_those_of_this_property() {
     assert_eq!(answer.property, "other");
     assert!(answer.property_keys.is_empty());
 }
+
+#[tokio::test]
+async fn what_is_counted_ahead_is_said() {
+    let app = TestApp::start().await;
+    app.send_new(vec![page_view("ada", "/")]).await;
+    app.declare_rollup("hosts", &["host"]).await;
+    app.compact().await;
+    let request = pb::GetMetadataRequest {};
+    let metadata = app.query().get_metadata(request).await.expect("metadata");
+    let rollups = metadata.into_inner().rollups;
+    let found: Vec<String> = rollups
+        .iter()
+        .filter(|rollup| rollup.status() == pb::RollupStatus::Ready)
+        .map(|rollup| format!("{}: {}", rollup.name, rollup.dimensions.join(" ")))
+        .collect();
+    assert_eq!(found.len(), 9, "{rollups:?}");
+    assert!(found.contains(&"page_os: page os".to_owned()), "{found:?}");
+    assert!(found.contains(&"hosts: host".to_owned()), "{found:?}");
+}

@@ -1,6 +1,6 @@
 //! What there is of a rollup: segments, with their parts, and facts.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -53,7 +53,7 @@ pub struct PartCache(Option<Cache<(Uuid, Part), Bytes, ByBytes>>);
 
 /// Parts are rarely smaller, so this many have room for their entries.
 const USUAL_PART_BYTES: usize = 8 << 10;
-/// Bytes that are asked for in one statement at most, so that answers come in bounded pieces.
+/// Segments that are asked for in one statement at most, so that answers come in bounded pieces.
 const SEGMENTS_A_STATEMENT: usize = 64;
 
 impl PartCache {
@@ -95,7 +95,7 @@ impl PartCache {
                     Bytes::copy_from_slice(row.get::<_, &[u8]>(1)),
                 )
             });
-            let mut by_id: std::collections::HashMap<Uuid, Bytes> = read.by_ref().collect();
+            let mut by_id: HashMap<Uuid, Bytes> = read.by_ref().collect();
             for (id, bytes) in ids.iter().zip(&mut found) {
                 if bytes.is_none() {
                     // It is in the snapshot that the list came from.
@@ -115,11 +115,25 @@ impl PartCache {
 #[derive(Debug)]
 pub struct Found {
     /// Since when each rollup has every event.
-    pub covered_since_us: std::collections::HashMap<i32, i64>,
+    pub covered_since_us: HashMap<i32, i64>,
     /// The segments of the rollups that were asked for.
     pub segments: Vec<StoredSegment>,
     /// Facts that no segments were made of yet.
     pub facts: Vec<Facts>,
+}
+
+/// Since when each rollup of a property has every event, in microseconds since 1970; not in it: never.
+pub async fn coverage(
+    snapshot: &Snapshot<'_>,
+    property_no: i32,
+) -> Result<HashMap<i32, i64>, ApiError> {
+    let mut params = Params::default();
+    params.bind(property_no, Type::INT4);
+    let rows = snapshot
+        .query(include_str!("sql/coverage.sql"), &params)
+        .await?;
+    let since = |row: &tokio_postgres::Row| row.get::<_, jiff::Timestamp>(1).as_microsecond();
+    Ok(rows.iter().map(|row| (row.get(0), since(row))).collect())
 }
 
 /// Looks for segments of some rollups, and for facts with some columns.
@@ -131,8 +145,6 @@ pub async fn find(
     until_us: i64,
     columns: &[Column],
 ) -> Result<Found, ApiError> {
-    let mut of_property = Params::default();
-    of_property.bind(property_no, Type::INT4);
     let mut of_segments = Params::default();
     of_segments.bind(property_no, Type::INT4);
     of_segments.bind(rollup_nos.to_vec(), Type::INT4_ARRAY);
@@ -144,20 +156,12 @@ pub async fn find(
     of_facts.bind(timestamp(until_us), Type::TIMESTAMPTZ);
     // Sent together, so that it is one way there and back.
     let (covered, segments, facts) = tokio::try_join!(
-        snapshot.query(include_str!("sql/coverage.sql"), &of_property),
+        coverage(snapshot, property_no),
         snapshot.query(include_str!("sql/find_segments.sql"), &of_segments),
         snapshot.query(include_str!("sql/find_facts.sql"), &of_facts),
     )?;
     let mut found = Found {
-        covered_since_us: covered
-            .iter()
-            .map(|row| {
-                (
-                    row.get(0),
-                    row.get::<_, jiff::Timestamp>(1).as_microsecond(),
-                )
-            })
-            .collect(),
+        covered_since_us: covered,
         segments: segments.iter().map(stored::stored).collect(),
         facts: Vec::with_capacity(facts.len()),
     };
@@ -174,6 +178,3 @@ pub fn unreadable(error: crate::rollup::codec::Unreadable) -> ApiError {
     tracing::error!(%error, "rollups cannot be read");
     ApiError::Internal
 }
-
-/// Shared by all questions.
-pub type SharedParts = Arc<PartCache>;
