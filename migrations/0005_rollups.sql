@@ -86,3 +86,10 @@ union select utm_medium from campaigns where utm_medium is not null
 union select utm_campaign from campaigns where utm_campaign is not null
 union select utm_term from campaigns where utm_term is not null
 union select utm_content from campaigns where utm_content is not null;
+
+-- A property without events has all of them in its rollups, those of every property (numbers 1 to 8), from
+-- the first moment on. Of the others they are built.
+insert into rollup_coverage (property_no, rollup_no, covered_since)
+select p.property_no, rollup_no, '2000-01-01 00:00:00+00'
+from properties p, generate_series(1, 8) as built_in (rollup_no)
+where not exists (select from events e where e.property_no = p.property_no);
