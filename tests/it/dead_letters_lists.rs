@@ -148,7 +148,9 @@ async fn thousands_of_letters_are_replayed_and_dropped_in_parts() {
 /// With one in the table.
 async fn refuse_poison_again(app: &TestApp) {
     let client = app.database.client().await;
-    let deleted = client.execute("delete from events", &[]).await;
+    let deleted = client
+        .batch_execute("truncate events, rollup_facts, rollup_segments")
+        .await;
     deleted.expect("an empty table");
     refuse_poison(app).await;
 }

@@ -99,7 +99,8 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
-        let app = TestApp::start().await;
+        let mut app = TestApp::start().await;
+        app.database.changes_events();
         let client = app.database.client().await;
         client
             .batch_execute("insert into names (name) values ('page_view') on conflict do nothing")
