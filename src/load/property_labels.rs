@@ -22,16 +22,20 @@ pub async fn resolve<'a>(
     events: impl Iterator<Item = &'a LoggedEvent<'a>>,
     numbers: &mut [Numbers],
 ) -> Result<(), tokio_postgres::Error> {
-    let mut rollups: HashMap<i32, Arc<Rollups>> = HashMap::new();
+    // Events come by property; nearly none has such rollups.
+    let mut last: Option<(i32, Arc<Rollups>)> = None;
     // Of the events that have any: their place, and the texts.
     let mut found: Vec<(usize, Vec<String>)> = Vec::new();
     for (place, event) in events.enumerate() {
-        let property_no = event.property_no;
-        let rollups = rollups
-            .entry(property_no)
-            .or_insert_with(|| directory.rollups(property_no));
-        let mut keys = rollups.property_keys().peekable();
-        if keys.peek().is_none() {
+        let rollups = match &last {
+            Some((property_no, rollups)) if *property_no == event.property_no => rollups,
+            _ => {
+                let rollups = directory.rollups(event.property_no);
+                &last.insert((event.property_no, rollups)).1
+            }
+        };
+        let keys = rollups.property_keys();
+        if keys.len() == 0 {
             continue;
         }
         let properties: Option<Map<String, Value>> = event
@@ -39,6 +43,9 @@ pub async fn resolve<'a>(
             .and_then(|json| serde_json::from_str(json).ok());
         let value = |key: &str| properties.as_ref()?.get(key);
         found.push((place, keys.map(|key| text(value(key))).collect()));
+    }
+    if found.is_empty() {
+        return Ok(());
     }
     let mut known: HashMap<&str, i32> = HashMap::from([("", 0)]);
     let mut missing: BTreeMap<&str, Entry> = BTreeMap::new();

@@ -15,7 +15,7 @@ use tokio_postgres::types::Type;
 use crate::load::dictionary::{DERIVED, Dictionary, Entry, Kind};
 use crate::store::StoreError;
 
-use super::facts::{Facts, Values};
+use super::facts::{Facts, Values, unsigned};
 use super::spec::Column;
 
 /// Numbers that are remembered, of all three dictionaries; then all are forgotten. Each takes some 60 bytes.
@@ -130,7 +130,7 @@ impl AttributeStore {
             {
                 let texts = (1..row.len()).map(|column| row.get(column)).collect();
                 let number: i32 = row.get(0);
-                found.push((place, u32::try_from(number).unwrap_or_default(), texts));
+                found.push((place, unsigned(number), texts));
             }
         }
         drop(client);
@@ -154,7 +154,7 @@ impl AttributeStore {
         for (place, number, texts) in found {
             let numbers = texts.iter().map(|text| {
                 let label = text.as_ref().and_then(|text| labels.get(text));
-                label.map_or(0, |label| u32::try_from(*label).unwrap_or_default())
+                label.map_or(0, |label| unsigned(*label))
             });
             attributes.0[place].insert(number, numbers.collect());
         }

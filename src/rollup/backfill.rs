@@ -9,7 +9,6 @@
 use std::sync::Arc;
 
 use deadpool_postgres::{Client, Transaction};
-use jiff::Timestamp;
 use tokio_postgres::IsolationLevel;
 use tokio_postgres::types::{ToSql, Type};
 use tracing::info;
@@ -69,18 +68,11 @@ async fn build_day(
     while compactor.fold_in(transaction, property, i64::MAX).await? > 0 {}
 
     let rollup_nos: Vec<i32> = due.iter().map(|spec| spec.rollup_no).collect();
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [
-        (&property_no, Type::INT4),
-        (&timestamp(until_us), Type::TIMESTAMPTZ),
-    ];
-    let newest = transaction
-        .query_typed(include_str!("sql/newest_event.sql"), &parameters)
-        .await?;
-    let Some(newest) = newest.first() else {
+    let newest_us = stored::newest_event_us(&**transaction, property_no, until_us).await?;
+    let Some(newest_us) = newest_us else {
         cover(transaction, property_no, &rollup_nos, COVERS_ALL_US).await?;
         return Ok(true);
     };
-    let newest_us = newest.get::<_, Timestamp>(0).as_microsecond();
     let day = LocalDays::new(property.time_zone.clone()).of(newest_us);
     let span = day.since_us..day.until_us.min(until_us);
     let columns = columns(due.iter().map(AsRef::as_ref));

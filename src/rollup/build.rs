@@ -69,6 +69,24 @@ impl<'a> Numbers<'a> {
     }
 }
 
+/// Fills in the numbers of the event at `place`, the first of each key those of the first of `numbers`. Every
+/// value of a list makes keys of its own.
+pub fn extend_keys(keys: &mut Vec<Key>, numbers: &[Numbers<'_>], place: usize) {
+    for (column, numbers) in numbers.iter().enumerate() {
+        let before = keys.len();
+        let mut times = 0;
+        numbers.each(place, |number| {
+            if times > 0 {
+                keys.extend_from_within(..before);
+            }
+            for key in &mut keys[times * before..(times + 1) * before] {
+                key[column] = number;
+            }
+            times += 1;
+        });
+    }
+}
+
 /// The segment of a rollup over facts that lie in the day that begins at `since_us`. `attributes` must
 /// know what the facts need.
 pub fn build(
@@ -95,21 +113,7 @@ pub fn build(
         first[spec.dimensions.len()] = u32::from(facts.flags[event] & BOT != 0);
         keys.clear();
         keys.push(first);
-        for (place, numbers) in numbers.iter().enumerate() {
-            let before = keys.len();
-            let mut times = 0;
-            numbers.each(event, |number| {
-                // Every value of a list makes a key of its own.
-                if times > 0 {
-                    keys.extend_from_within(..before);
-                }
-                let own = times * before;
-                for key in &mut keys[own..own + before] {
-                    key[place] = number;
-                }
-                times += 1;
-            });
-        }
+        extend_keys(&mut keys, &numbers, event);
         let slot = ((facts.times_us[event] - since_us) / SLOT_US) as u32;
         for key in &keys {
             let place = *places.entry(*key).or_insert_with(|| {

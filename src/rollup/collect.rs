@@ -11,7 +11,7 @@ use crate::load::numbers::Numbers;
 use crate::log::event::LoggedEvent;
 use crate::store::directory::Directory;
 
-use super::facts::{Facts, Measures, Values};
+use super::facts::{Facts, Measures, Values, unsigned};
 use super::spec::Column;
 use super::spec::Rollups;
 
@@ -48,13 +48,13 @@ impl Collected {
             let (property_no, rollups) = known
                 .filter(|(property_no, _)| *property_no == event.property_no)
                 .unwrap_or_else(|| (event.property_no, directory.rollups(event.property_no)));
-            collected.add(event, numbers, &rollups.columns);
+            collected.add(event, numbers, &rollups);
             last = Some((property_no, rollups));
         }
         collected
     }
 
-    fn add(&mut self, event: &LoggedEvent<'_>, numbers: &Numbers, columns: &[Column]) {
+    fn add(&mut self, event: &LoggedEvent<'_>, numbers: &Numbers, rollups: &Rollups) {
         let fits = self.rows.last().is_some_and(|row| {
             row.property_no == event.property_no
                 && (row.facts.len() < FEW || event.time_us - row.first_us < SPAN_US)
@@ -64,7 +64,7 @@ impl Collected {
                 property_no: event.property_no,
                 first_us: event.time_us,
                 last_us: event.time_us,
-                facts: Facts::new(columns),
+                facts: Facts::new(&rollups.columns),
             });
         }
         let Some(row) = self.rows.last_mut() else {
@@ -79,11 +79,10 @@ impl Collected {
             duration_ms: event.duration_ms,
             scroll_bp: event.scroll_bp,
         });
-        let is_property = |column: &Column| matches!(column, Column::Property(_));
-        let wanted = columns.iter().filter(|column| is_property(column)).count();
-        if numbers.property_labels.len() != wanted {
+        if numbers.property_labels.len() != rollups.property_keys().len() {
             // A value has no label, or the rollup was declared after the labels were looked up.
-            row.facts.columns.retain(|(column, _)| !is_property(column));
+            let columns = &mut row.facts.columns;
+            columns.retain(|(column, _)| !matches!(column, Column::Property(_)));
         }
         let mut labels = numbers.property_labels.iter();
         for (column, values) in &mut row.facts.columns {
@@ -154,8 +153,4 @@ fn push_numbers(
             ends.push(list.len() as u32);
         }
     }
-}
-
-fn unsigned(number: i32) -> u32 {
-    u32::try_from(number).unwrap_or_default()
 }

@@ -97,6 +97,11 @@ impl Values {
     }
 }
 
+/// A number of the database's as facts have it. None is negative there.
+pub fn unsigned(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or_default()
+}
+
 /// Numbers of an event that are no column of their own name.
 #[derive(Debug, Clone, Copy)]
 pub struct Measures {
@@ -139,14 +144,11 @@ impl Facts {
     /// Adds an event; its numbers are to be added to every column.
     pub fn push(&mut self, measures: Measures) {
         self.times_us.push(measures.time_us);
-        self.visitors
-            .push(u32::try_from(measures.visitor_no).unwrap_or_default());
+        self.visitors.push(unsigned(measures.visitor_no));
         let page_view = if measures.is_page_view { PAGE_VIEW } else { 0 };
         let bot = if measures.is_bot { BOT } else { 0 };
         self.flags.push(page_view | bot);
-        let one_more = |number: Option<i32>| {
-            number.map_or(0, |number| u32::try_from(number).unwrap_or_default() + 1)
-        };
+        let one_more = |number: Option<i32>| number.map_or(0, |number| unsigned(number) + 1);
         self.durations.push(one_more(measures.duration_ms));
         self.scrolls
             .push(one_more(measures.scroll_bp.map(i32::from)));

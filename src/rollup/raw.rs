@@ -10,7 +10,7 @@ use tokio_postgres::{Portal, Row, Transaction};
 use crate::load::dictionary::Kind;
 
 use super::attributes::AttributeStore;
-use super::facts::{Facts, Measures, Values};
+use super::facts::{Facts, Measures, Values, unsigned};
 use super::property_text::MAX_VALUE_BYTES;
 use super::spec::Column;
 use super::stored::{RollupError, timestamp};
@@ -168,10 +168,6 @@ fn push(facts: &mut Facts, row: &Row) {
             }
         }
     }
-}
-
-fn unsigned(number: i32) -> u32 {
-    u32::try_from(number).unwrap_or_default()
 }
 
 fn sql_column(column: &Column) -> &'static str {

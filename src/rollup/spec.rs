@@ -141,23 +141,27 @@ pub struct Rollups {
     pub specs: Vec<Arc<Spec>>,
     /// The columns of facts that they need.
     pub columns: Vec<Column>,
+    property_keys: Vec<String>,
 }
 
 impl Rollups {
     /// The keys of properties that are among the columns, in their order.
-    pub fn property_keys(&self) -> impl Iterator<Item = &str> {
-        self.columns.iter().filter_map(|column| match column {
-            Column::Property(key) => Some(key.as_str()),
-            Column::Text(_) | Column::Channel => None,
-        })
+    pub fn property_keys(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.property_keys.iter().map(String::as_str)
     }
 
     /// Those that every property has, and these.
     pub fn with(declared: impl IntoIterator<Item = Spec>) -> Self {
         let built_in = Spec::built_in().iter().cloned();
         let specs: Vec<Arc<Spec>> = built_in.chain(declared).map(Arc::new).collect();
+        let columns = columns(specs.iter().map(AsRef::as_ref));
+        let key = |column: &Column| match column {
+            Column::Property(key) => Some(key.clone()),
+            Column::Text(_) | Column::Channel => None,
+        };
         Self {
-            columns: columns(specs.iter().map(AsRef::as_ref)),
+            property_keys: columns.iter().filter_map(key).collect(),
+            columns,
             specs,
         }
     }

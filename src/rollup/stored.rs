@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
+use tokio_postgres::GenericClient;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
@@ -197,19 +198,65 @@ pub fn stored(row: &tokio_postgres::Row) -> StoredSegment {
     }
 }
 
+impl StoredSegment {
+    /// The same with what is in it.
+    pub fn with(self, segment: Segment) -> NewSegment {
+        NewSegment {
+            rollup_no: self.rollup_no,
+            day: self.day,
+            first_us: self.first_us,
+            last_us: self.last_us,
+            segment,
+        }
+    }
+}
+
+/// The segments of a property.
+pub async fn list(
+    client: &impl GenericClient,
+    property_no: i32,
+) -> Result<Vec<StoredSegment>, tokio_postgres::Error> {
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&property_no, Type::INT4)];
+    let rows = client
+        .query_typed(include_str!("sql/all_segments.sql"), &parameters)
+        .await?;
+    Ok(rows.iter().map(stored).collect())
+}
+
+/// The time of a property's newest event before a time, if there is one.
+pub async fn newest_event_us(
+    client: &impl GenericClient,
+    property_no: i32,
+    before_us: i64,
+) -> Result<Option<i64>, tokio_postgres::Error> {
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [
+        (&property_no, Type::INT4),
+        (&timestamp(before_us), Type::TIMESTAMPTZ),
+    ];
+    let rows = client
+        .query_typed(include_str!("sql/newest_event.sql"), &parameters)
+        .await?;
+    Ok(rows.first().map(|row| microseconds(row, "time")))
+}
+
+/// The statement that [`read_coverage`] reads the rows of; `$1` is the property.
+pub const COVERAGE_SQL: &str = include_str!("sql/coverage.sql");
+
 /// Since when each rollup of a property has every event, in microseconds since 1970; not in it: never.
+pub fn read_coverage(rows: &[tokio_postgres::Row]) -> HashMap<i32, i64> {
+    rows.iter()
+        .map(|row| (row.get("rollup_no"), microseconds(row, "covered_since")))
+        .collect()
+}
+
+/// [`read_coverage`] of what a transaction sees.
 pub async fn coverage(
     transaction: &Transaction<'_>,
     property_no: i32,
 ) -> Result<HashMap<i32, i64>, tokio_postgres::Error> {
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&property_no, Type::INT4)];
-    let rows = transaction
-        .query_typed(include_str!("sql/coverage.sql"), &parameters)
-        .await?;
-    Ok(rows
-        .iter()
-        .map(|row| (row.get(0), microseconds(row, "covered_since")))
-        .collect())
+    let rows = transaction.query_typed(COVERAGE_SQL, &parameters).await?;
+    Ok(read_coverage(&rows))
 }
 
 /// What [`coverage`] says of a rollup that has everything.

@@ -5,7 +5,7 @@ use tokio_postgres::types::{ToSql, Type};
 use crate::domain::property::Property;
 
 use super::compact::{Compactor, off_thread};
-use super::stored::{self, EncodedSegment, NewSegment, RollupError, StoredSegment, timestamp};
+use super::stored::{self, EncodedSegment, RollupError, StoredSegment, timestamp};
 
 impl Compactor {
     /// Deletes the events of a property before a time, which is a multiple of 15 minutes, and what
@@ -61,14 +61,7 @@ impl Compactor {
             let segments = stored::read(transaction, &[old.segment_id]).await?;
             let left = off_thread(move || {
                 let left = segments.into_iter().filter_map(|segment| {
-                    let whole = NewSegment {
-                        rollup_no: old.rollup_no,
-                        day: old.day,
-                        first_us: old.first_us,
-                        last_us: old.last_us,
-                        segment,
-                    };
-                    whole.part(before_us..old.day.until_us, old.day)
+                    old.with(segment).part(before_us..old.day.until_us, old.day)
                 });
                 left.map(EncodedSegment::from).collect::<Vec<_>>()
             })

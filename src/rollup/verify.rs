@@ -20,7 +20,7 @@ use super::facts::Facts;
 use super::raw;
 use super::segment::{Key, SLOT_US, Segment};
 use super::spec::{Spec, columns};
-use super::stored::{self, NewSegment, RollupError, StoredSegment, timestamp};
+use super::stored::{self, RollupError, StoredSegment, timestamp};
 
 /// Events that are read at a time.
 const PART_EVENTS: i32 = 150_000;
@@ -83,7 +83,7 @@ impl Compactor {
         let mut days = LocalDays::new(property.time_zone.clone());
         let rollups = self.directory.rollups(property_no);
         let covered = stored::coverage(&transaction, property_no).await?;
-        let listed = list(&transaction, property_no).await?;
+        let listed = stored::list(&*transaction, property_no).await?;
         let facts = by_day(&facts(&transaction, property_no).await?, &mut days);
 
         let mut all_days: BTreeSet<LocalDay> = facts.keys().copied().collect();
@@ -96,7 +96,9 @@ impl Compactor {
             }
         }
         let mut until_us = LATEST_US;
-        while let Some(newest_us) = newest_event(&transaction, property_no, until_us).await? {
+        while let Some(newest_us) =
+            stored::newest_event_us(&*transaction, property_no, until_us).await?
+        {
             let day = days.of(newest_us);
             all_days.insert(day);
             until_us = day.since_us;
@@ -177,16 +179,10 @@ impl Compactor {
         for stored in own {
             let ids: [Uuid; 1] = [stored.segment_id];
             for segment in stored::read(transaction, &ids).await? {
-                let whole = NewSegment {
-                    rollup_no: stored.rollup_no,
-                    day: stored.day,
-                    first_us: stored.first_us,
-                    last_us: stored.last_us,
-                    segment,
-                };
                 let span =
                     day.since_us.max(stored.day.since_us)..day.until_us.min(stored.day.until_us);
-                segments.extend(whole.part(span, day).map(|part| part.segment));
+                let part = stored.with(segment).part(span, day);
+                segments.extend(part.map(|part| part.segment));
             }
         }
         if let Some(facts) = facts {
@@ -197,39 +193,12 @@ impl Compactor {
     }
 }
 
-async fn list(
-    transaction: &Transaction<'_>,
-    property_no: i32,
-) -> Result<Vec<StoredSegment>, RollupError> {
-    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&property_no, Type::INT4)];
-    let rows = transaction
-        .query_typed(include_str!("sql/all_segments.sql"), &parameters)
-        .await?;
-    Ok(rows.iter().map(stored::stored).collect())
-}
-
 async fn facts(transaction: &Transaction<'_>, property_no: i32) -> Result<Vec<Facts>, RollupError> {
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&property_no, Type::INT4)];
     let sql = "select facts from rollup_facts where property_no = $1";
     let rows = transaction.query_typed(sql, &parameters).await?;
     let facts = rows.iter().map(|row| Facts::decode(row.get(0), |_| true));
     Ok(facts.collect::<Result<_, _>>()?)
-}
-
-async fn newest_event(
-    transaction: &Transaction<'_>,
-    property_no: i32,
-    until_us: i64,
-) -> Result<Option<i64>, RollupError> {
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [
-        (&property_no, Type::INT4),
-        (&timestamp(until_us), Type::TIMESTAMPTZ),
-    ];
-    let rows = transaction
-        .query_typed(include_str!("sql/newest_event.sql"), &parameters)
-        .await?;
-    let time = |row: &tokio_postgres::Row| row.get::<_, Timestamp>(0).as_microsecond();
-    Ok(rows.first().map(time))
 }
 
 /// Entries by key and slot: what was counted, and the visitors.

@@ -5,27 +5,19 @@
 
 use crate::domain::local_day::LocalDays;
 use crate::domain::property::Property;
-use tokio_postgres::types::{ToSql, Type};
 use tracing::info;
 
 use super::compact::{Compactor, off_thread};
-use super::stored::{self, EncodedSegment, NewSegment, RollupError, StoredSegment};
+use super::stored::{self, EncodedSegment, NewSegment, RollupError};
 
 /// Cuts the segments of a property that are not of one of its days.
 pub(super) async fn split(compactor: &Compactor, property: &Property) -> Result<(), RollupError> {
     let property_no = property.property_no;
     compactor
         .locked(property, async |client| {
-            let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&property_no, Type::INT4)];
-            let rows = client
-                .query_typed(include_str!("sql/all_segments.sql"), &parameters)
-                .await?;
+            let mut foreign = stored::list(&***client, property_no).await?;
             let mut days = LocalDays::new(property.time_zone.clone());
-            let foreign: Vec<StoredSegment> = rows
-                .iter()
-                .map(stored::stored)
-                .filter(|segment| days.of(segment.day.since_us) != segment.day)
-                .collect();
+            foreign.retain(|segment| days.of(segment.day.since_us) != segment.day);
             for old in &foreign {
                 let old = *old;
                 let transaction = client.transaction().await?;
@@ -33,18 +25,7 @@ pub(super) async fn split(compactor: &Compactor, property: &Property) -> Result<
                 let mut days = days.clone();
                 let parts = off_thread(move || {
                     let segments = segments.into_iter();
-                    let parts = segments.flat_map(|segment| {
-                        parts(
-                            &NewSegment {
-                                rollup_no: old.rollup_no,
-                                day: old.day,
-                                first_us: old.first_us,
-                                last_us: old.last_us,
-                                segment,
-                            },
-                            &mut days,
-                        )
-                    });
+                    let parts = segments.flat_map(|segment| parts(&old.with(segment), &mut days));
                     parts.map(EncodedSegment::from).collect::<Vec<_>>()
                 })
                 .await;

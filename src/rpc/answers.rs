@@ -29,6 +29,17 @@ pub struct Asked {
     pub anew: bool,
 }
 
+impl Asked {
+    /// At this moment.
+    pub fn now(explain: bool, anew: bool) -> Self {
+        Self {
+            now: Timestamp::now(),
+            explain,
+            anew,
+        }
+    }
+}
+
 /// The answer to an Aggregate question.
 pub fn aggregate(
     question: &Compared,

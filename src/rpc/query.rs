@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use crate::domain::property::Property;
 use crate::error::ApiError;
 use crate::pb;
 use crate::pb::server::query_service_server::QueryService;
@@ -20,21 +21,24 @@ use super::answers::{self, Asked};
 use super::scope::Scope;
 use super::{convert, describe, realtime};
 
-/// The answer to a question: one that is kept, or one of a new snapshot.
-async fn answered<R: Report>(
+/// Reads a question, waits until the events of the freshness token are in, and has it answered: one that is
+/// kept, or one of a new snapshot.
+async fn ask<R: Report>(
     scope: &Scope,
-    question: &Arc<R>,
+    freshness_token: &str,
     asked: Asked,
-) -> Result<Answered<(R::Answer, About)>, ApiError> {
+    read: impl FnOnce(&Property, Timestamp) -> Result<R, ApiError>,
+) -> Result<(Arc<R>, Answered<(R::Answer, About)>), ApiError> {
+    let awaited = scope.freshness(freshness_token)?;
+    let question = Arc::new(read(scope.property()?, asked.now)?);
+    scope.until_fresh(awaited).await?;
     let key = question.key(asked.now);
-    let question = Arc::clone(question);
-    scope
-        .core
-        .answers
-        .get(key, asked.anew, scope.time_limit(), |engine, snapshot| {
-            async move { question.ask(engine, snapshot).await }.boxed()
-        })
-        .await
+    let own = Arc::clone(&question);
+    let answers = &scope.core.answers;
+    let answered = answers.get(key, asked.anew, scope.time_limit(), |engine, snapshot| {
+        async move { own.ask(engine, snapshot).await }.boxed()
+    });
+    Ok((question, answered.await?))
 }
 
 /// The handlers; everything they need is in the call's scope.
@@ -48,17 +52,11 @@ impl QueryService for Query {
         request: Request<pb::AggregateRequest>,
     ) -> Result<Response<pb::AggregateResponse>, Status> {
         let scope = Scope::of(&request)?;
-        let request = request.into_inner();
-        let awaited = scope.freshness(&request.freshness_token)?;
-        let asked = Asked {
-            now: Timestamp::now(),
-            explain: request.explain,
-            anew: request.no_cache,
-        };
-        let question = question::aggregate(request, scope.property()?, asked.now)?;
-        scope.until_fresh(awaited).await?;
-        let question = Arc::new(question);
-        let answered = answered(&scope, &question, asked).await?;
+        let mut request = request.into_inner();
+        let token = std::mem::take(&mut request.freshness_token);
+        let asked = Asked::now(request.explain, request.no_cache);
+        let read = |property: &_, now| question::aggregate(request, property, now);
+        let (question, answered) = ask(&scope, &token, asked, read).await?;
         Ok(Response::new(answers::aggregate(
             &question, answered, asked,
         )))
@@ -69,17 +67,11 @@ impl QueryService for Query {
         request: Request<pb::BreakdownRequest>,
     ) -> Result<Response<pb::BreakdownResponse>, Status> {
         let scope = Scope::of(&request)?;
-        let request = request.into_inner();
-        let awaited = scope.freshness(&request.freshness_token)?;
-        let asked = Asked {
-            now: Timestamp::now(),
-            explain: request.explain,
-            anew: request.no_cache,
-        };
-        let question = reports::breakdown(request, scope.property()?, asked.now)?;
-        scope.until_fresh(awaited).await?;
-        let question = Arc::new(question);
-        let answered = answered(&scope, &question, asked).await?;
+        let mut request = request.into_inner();
+        let token = std::mem::take(&mut request.freshness_token);
+        let asked = Asked::now(request.explain, request.no_cache);
+        let read = |property: &_, now| reports::breakdown(request, property, now);
+        let (question, answered) = ask(&scope, &token, asked, read).await?;
         Ok(Response::new(answers::breakdown(
             &question, answered, asked,
         )))
@@ -90,17 +82,11 @@ impl QueryService for Query {
         request: Request<pb::OverviewRequest>,
     ) -> Result<Response<pb::OverviewResponse>, Status> {
         let scope = Scope::of(&request)?;
-        let request = request.into_inner();
-        let awaited = scope.freshness(&request.freshness_token)?;
-        let asked = Asked {
-            now: Timestamp::now(),
-            explain: request.explain,
-            anew: request.no_cache,
-        };
-        let question = reports::overview(request, scope.property()?, asked.now)?;
-        scope.until_fresh(awaited).await?;
-        let question = Arc::new(question);
-        let answered = answered(&scope, &question, asked).await?;
+        let mut request = request.into_inner();
+        let token = std::mem::take(&mut request.freshness_token);
+        let asked = Asked::now(request.explain, request.no_cache);
+        let read = |property: &_, now| reports::overview(request, property, now);
+        let (question, answered) = ask(&scope, &token, asked, read).await?;
         Ok(Response::new(answers::overview(&question, answered, asked)))
     }
 

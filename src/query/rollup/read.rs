@@ -129,11 +129,8 @@ pub async fn coverage(
 ) -> Result<HashMap<i32, i64>, ApiError> {
     let mut params = Params::default();
     params.bind(property_no, Type::INT4);
-    let rows = snapshot
-        .query(include_str!("sql/coverage.sql"), &params)
-        .await?;
-    let since = |row: &tokio_postgres::Row| row.get::<_, jiff::Timestamp>(1).as_microsecond();
-    Ok(rows.iter().map(|row| (row.get(0), since(row))).collect())
+    let rows = snapshot.query(stored::COVERAGE_SQL, &params).await?;
+    Ok(stored::read_coverage(&rows))
 }
 
 /// Looks for segments of some rollups, and for facts with some columns.

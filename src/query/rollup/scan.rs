@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use crate::domain::dimension::Dimension;
 use crate::rollup::attributes::Attributes;
-use crate::rollup::build::Numbers;
+use crate::rollup::build::{Numbers, extend_keys};
 use crate::rollup::cell::Cell;
 use crate::rollup::codec::Unreadable;
 use crate::rollup::facts::{BOT, Facts};
@@ -101,32 +101,27 @@ impl Asked {
         }
     }
 
-    /// For each number of a key of the question its place in a key of the rollup.
-    fn projection(&self) -> Vec<usize> {
-        let bot = self.spec.dimensions.len();
-        let place = |wanted: &Dimension| {
-            let mut own = self.spec.dimensions.iter();
-            own.position(|dimension| dimension == wanted).unwrap_or(bot)
-        };
-        self.dimensions.iter().map(place).collect()
+    /// The place of a dimension's number in a key of the rollup.
+    fn place_in_key(&self, wanted: &Dimension) -> usize {
+        let own = &self.spec.dimensions;
+        let place = own.iter().position(|dimension| dimension == wanted);
+        // What it does not have as a dimension is whether a bot sent the event, which comes last.
+        place.unwrap_or(own.len())
     }
 
     /// For each key of a segment its key of the question; `None` if it is not asked for.
     fn project(&self, keys: &[Key]) -> Vec<Option<Key>> {
-        let projection = self.projection();
-        let bot = self.spec.dimensions.len();
+        let wanted = self.dimensions.iter();
+        let projection: Vec<usize> = wanted.map(|wanted| self.place_in_key(wanted)).collect();
+        let bot = self.place_in_key(&Dimension::IsBot);
         let project = |key: &Key| {
             if key[bot] == 1 && !self.include_bots {
                 return None;
             }
-            if let Some(filter) = &self.filter {
-                let number = |wanted: &Dimension| {
-                    let mut own = self.spec.dimensions.iter();
-                    key[own.position(|dimension| dimension == wanted).unwrap_or(bot)]
-                };
-                if !filter.holds(&number) {
-                    return None;
-                }
+            if let Some(filter) = &self.filter
+                && !filter.holds(&|wanted: &Dimension| key[self.place_in_key(wanted)])
+            {
+                return None;
             }
             let mut projected = Key::default();
             for (place, from) in projection.iter().enumerate() {
@@ -167,21 +162,32 @@ impl Scan {
         })
     }
 
+    /// Adds what a segment has of a group at `place` of its part: a cell, and so many visitors.
+    fn add(&mut self, group: u32, cell: &Cell, segment: usize, place: usize, count: u32) {
+        self.groups[group as usize].cell.add(cell);
+        if self.asked.visitors {
+            self.contributions.push(Contribution {
+                group,
+                segment: segment as u32,
+                place: place as u32,
+                count,
+            });
+        }
+    }
+
     /// Adds a segment that lies in one bucket as a whole; `segment` is its place.
     pub fn add_day(&mut self, segment: usize, bucket: u32, day: &Bytes) -> Result<(), Unreadable> {
         let day = Day::read(day)?;
         for (place, key) in self.asked.project(&day.keys).into_iter().enumerate() {
             let Some(key) = key else { continue };
             let group = self.group(bucket, key);
-            self.groups[group as usize].cell.add(&day.cells[place]);
-            if self.asked.visitors {
-                self.contributions.push(Contribution {
-                    group,
-                    segment: segment as u32,
-                    place: place as u32,
-                    count: day.visitors[place],
-                });
-            }
+            self.add(
+                group,
+                &day.cells[place],
+                segment,
+                place,
+                day.visitors[place],
+            );
         }
         Ok(())
     }
@@ -225,15 +231,13 @@ impl Scan {
                 _ => self.group(*bucket, *key),
             };
             last = Some((key_place, *bucket, group));
-            self.groups[group as usize].cell.add(&slots.cells[place]);
-            if self.asked.visitors {
-                self.contributions.push(Contribution {
-                    group,
-                    segment: segment as u32,
-                    place: place as u32,
-                    count: slots.visitors[place],
-                });
-            }
+            self.add(
+                group,
+                &slots.cells[place],
+                segment,
+                place,
+                slots.visitors[place],
+            );
         }
         Ok(())
     }
@@ -293,19 +297,7 @@ impl Scan {
             }
             keys.clear();
             keys.push(Key::default());
-            for (column, numbers) in grouped.iter().enumerate() {
-                let before = keys.len();
-                let mut times = 0;
-                numbers.each(place, |number| {
-                    if times > 0 {
-                        keys.extend_from_within(..before);
-                    }
-                    for key in &mut keys[times * before..(times + 1) * before] {
-                        key[column] = number;
-                    }
-                    times += 1;
-                });
-            }
+            extend_keys(&mut keys, &grouped, place);
             let bucket = self.asked.bucket_of(time_us);
             for key in &keys {
                 let group = self.group(bucket, *key);
