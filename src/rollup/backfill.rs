@@ -17,14 +17,13 @@ use crate::domain::local_day::LocalDays;
 use crate::domain::property::Property;
 use crate::domain::time_range::LATEST_US;
 
-use super::build::build;
-use super::compact::{Compactor, off_thread};
+use super::compact::{Compactor, off_thread, segment};
 use super::raw;
 use super::spec::{Spec, columns};
-use super::stored::{self, COVERS_ALL_US, EncodedSegment, NewSegment, RollupError, timestamp};
+use super::stored::{self, COVERS_ALL_US, RollupError, timestamp};
 
 /// Events of a day that are built at a time.
-const PART_EVENTS: i32 = 150_000;
+const PART_EVENTS: i32 = 100_000;
 
 /// Builds a day of a property's rollups that lack one, the newest; whether any lacked one.
 pub(super) async fn step(compactor: &Compactor, property: &Property) -> Result<bool, RollupError> {
@@ -86,27 +85,19 @@ async fn build_day(
     .await?;
     loop {
         let facts = parts.next(PART_EVENTS).await?;
-        let Some((first_us, last_us)) = facts.span_us() else {
+        if facts.is_empty() {
             break;
-        };
+        }
         let attributes = compactor.attributes.of_facts([&facts]).await?;
-        let due = due.clone();
-        let segments = off_thread(move || {
-            let segment = |spec: &Arc<Spec>| {
-                // The columns are those of the rollups.
-                let segment = build(spec, &facts, &attributes, day.since_us).ok()?;
-                Some(EncodedSegment::from(NewSegment {
-                    rollup_no: spec.rollup_no,
-                    day,
-                    first_us,
-                    last_us,
-                    segment,
-                }))
-            };
-            due.iter().filter_map(segment).collect::<Vec<_>>()
-        })
-        .await;
-        stored::insert(transaction, property_no, segments).await?;
+        let facts = Arc::new(facts);
+        for spec in &due {
+            let (spec, facts) = (Arc::clone(spec), Arc::clone(&facts));
+            let attributes = Arc::clone(&attributes);
+            let built = off_thread(move || segment(&spec, &facts, &attributes, day)).await;
+            // The columns are those of the rollups.
+            let built = built.ok().flatten();
+            stored::insert(transaction, property_no, Vec::from_iter(built)).await?;
+        }
     }
     cover(transaction, property_no, &rollup_nos, day.since_us).await?;
     info!(

@@ -22,7 +22,7 @@ use crate::store::directory::Directory;
 use crate::store::{pool, rollups};
 
 use super::attributes::{AttributeStore, Attributes};
-use super::build::build;
+use super::build::{MissingColumn, build};
 use super::facts::Facts;
 use super::segment::Segment;
 use super::spec::{FIRST_DECLARED, Spec};
@@ -37,7 +37,7 @@ const DUE_EVENTS: i64 = 100_000;
 const DUE_ROWS: i64 = 200;
 const DUE_AGE_S: f64 = 5.0;
 /// Events that are taken in one transaction. They take some 300 bytes each meanwhile.
-const MAX_EVENTS: i64 = 150_000;
+const MAX_EVENTS: i64 = 100_000;
 /// Segments of one day are merged as soon as so many of similar size are there, and all of them when for so
 /// long none was added: a day that is over becomes one.
 const SIMILAR: usize = 4;
@@ -344,27 +344,32 @@ impl Compactor {
             all.push(Facts::decode(row.get(0), |_| true)?);
         }
         let count = all.iter().map(Facts::len).sum();
-        let days = by_day(&all, &mut LocalDays::new(property.time_zone.clone()));
-        drop(all);
+        let days = Arc::new(by_day(
+            &all,
+            &mut LocalDays::new(property.time_zone.clone()),
+        ));
+        drop((all, taken));
         let covered = stored::coverage(transaction, property_no).await?;
-        let rollups = self.directory.rollups(property_no);
         let attributes = self.attributes.of_facts(days.values()).await?;
-        let (segments, unfit) = off_thread(move || {
-            let mut unfit = Vec::new();
-            let segments = segments(&rollups.specs, &days, &covered, &attributes, &mut unfit);
-            (segments, unfit)
-        })
-        .await;
-        for rollup_no in unfit {
-            // It was declared a moment before these facts were written.
-            backfill::forget_rollup(transaction, property_no, rollup_no).await?;
+        // One after the other, so that only one's segments are in memory.
+        for spec in &self.directory.rollups(property_no).specs {
+            let Some(covered_since_us) = covered.get(&spec.rollup_no).copied() else {
+                continue;
+            };
+            let built = {
+                let (spec, days) = (Arc::clone(spec), Arc::clone(&days));
+                let attributes = Arc::clone(&attributes);
+                off_thread(move || segments(&spec, &days, covered_since_us, &attributes)).await
+            };
+            match built {
+                Ok(segments) => stored::insert(transaction, property_no, segments).await?,
+                // It was declared a moment before these facts were written.
+                Err(MissingColumn) => {
+                    backfill::forget_rollup(transaction, property_no, spec.rollup_no).await?;
+                }
+            }
         }
-        debug!(
-            events = count,
-            segments = segments.len(),
-            "made segments of facts"
-        );
-        stored::insert(transaction, property_no, segments).await?;
+        debug!(events = count, "made segments of facts");
         Ok(count)
     }
 
@@ -485,50 +490,50 @@ pub(super) fn by_day(all: &[Facts], days: &mut LocalDays) -> BTreeMap<LocalDay, 
     found
 }
 
-/// The segments of every rollup and day, as far as the rollup covers the day: what is before that is built
-/// from the events later. Rollups that need a column which the facts lack go to `unfit`.
+/// The segments of a rollup, one a day, as far as it covers the day: what is before that is built from the
+/// events later.
 fn segments(
-    specs: &[Arc<Spec>],
+    spec: &Spec,
     days: &BTreeMap<LocalDay, Facts>,
-    covered: &HashMap<i32, i64>,
+    covered_since_us: i64,
     attributes: &Attributes,
-    unfit: &mut Vec<i32>,
-) -> Vec<EncodedSegment> {
+) -> Result<Vec<EncodedSegment>, MissingColumn> {
     let mut segments = Vec::new();
     for (day, facts) in days {
-        for spec in specs {
-            let Some(covered_since_us) = covered.get(&spec.rollup_no) else {
-                continue;
-            };
-            let part;
-            let facts = match *covered_since_us <= day.since_us {
-                true => facts,
-                false => {
-                    let times = facts.times_us.iter().enumerate();
-                    let places: Vec<usize> = times
-                        .filter(|(_, time_us)| *time_us >= covered_since_us)
-                        .map(|(place, _)| place)
-                        .collect();
-                    part = facts.select(&places);
-                    &part
-                }
-            };
-            let Some((first_us, last_us)) = facts.span_us() else {
-                continue;
-            };
-            match build(spec, facts, attributes, day.since_us) {
-                Ok(segment) => segments.push(EncodedSegment::from(NewSegment {
-                    rollup_no: spec.rollup_no,
-                    day: *day,
-                    first_us,
-                    last_us,
-                    segment,
-                })),
-                Err(_) if unfit.contains(&spec.rollup_no) => {}
-                Err(_) => unfit.push(spec.rollup_no),
+        let part;
+        let facts = match covered_since_us <= day.since_us {
+            true => facts,
+            false => {
+                let times = facts.times_us.iter().enumerate();
+                let places: Vec<usize> = times
+                    .filter(|(_, time_us)| **time_us >= covered_since_us)
+                    .map(|(place, _)| place)
+                    .collect();
+                part = facts.select(&places);
+                &part
             }
-        }
+        };
+        segments.extend(segment(spec, facts, attributes, *day)?);
     }
-    segments.retain(|segment| !unfit.contains(&segment.rollup_no()));
-    segments
+    Ok(segments)
+}
+
+/// The segment of a rollup over facts of a day; `None` if there are none.
+pub(super) fn segment(
+    spec: &Spec,
+    facts: &Facts,
+    attributes: &Attributes,
+    day: LocalDay,
+) -> Result<Option<EncodedSegment>, MissingColumn> {
+    let Some((first_us, last_us)) = facts.span_us() else {
+        return Ok(None);
+    };
+    let segment = NewSegment {
+        rollup_no: spec.rollup_no,
+        day,
+        first_us,
+        last_us,
+        segment: build(spec, facts, attributes, day.since_us)?,
+    };
+    Ok(Some(EncodedSegment::from(segment)))
 }

@@ -63,13 +63,6 @@ pub struct EncodedSegment {
     parts: Parts,
 }
 
-impl EncodedSegment {
-    /// Its rollup.
-    pub fn rollup_no(&self) -> i32 {
-        self.rollup_no
-    }
-}
-
 impl From<NewSegment> for EncodedSegment {
     fn from(new: NewSegment) -> Self {
         Self {
